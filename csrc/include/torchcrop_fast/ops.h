@@ -1,0 +1,51 @@
+// The public C++ functions. Each goes through torch's dispatcher: any device, autograd, vmap and the rest included.
+//
+// Link libtorchcrop_fast.so, or load it with dlopen before a scripted model that uses its ops is loaded.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Scalar.h>
+#include <c10/core/SymIntArrayRef.h>
+
+#include <optional>
+#include <string_view>
+
+#define TORCHCROP_FAST_API __attribute__((visibility("default")))
+
+namespace torchcrop_fast {
+
+// Pads the last pad.size() / 2 dimensions of input, as torch.nn.functional.pad does.
+//
+// pad:    elements to add before and after a dimension, the last dimension first: (left, right, top, bottom, ...).
+//         Negative entries crop; the crop happens before the padding.
+// mode:   "constant".
+// value:  what the border holds, 0 if not given. It must fit input's dtype wherever something is padded.
+//
+// Returns a new tensor that never shares memory with input; its strides are those that torch's pad gives.
+// Throws c10::Error that says what was wrong with which argument.
+TORCHCROP_FAST_API at::Tensor pad(
+    const at::Tensor& input,
+    at::IntArrayRef pad,
+    std::string_view mode = "constant",
+    const std::optional<at::Scalar>& value = std::nullopt);
+
+// The same for entries that may be symbolic, as torch names such functions.
+TORCHCROP_FAST_API at::Tensor pad_symint(
+    const at::Tensor& input,
+    c10::SymIntArrayRef pad,
+    std::string_view mode = "constant",
+    const std::optional<at::Scalar>& value = std::nullopt);
+
+// pad written to out, which it returns. out has input's dtype and device and shares no memory with it; its strides are
+// kept. It is resized if its shape is another, with a warning unless it was empty. Autograd doesn't support it.
+TORCHCROP_FAST_API at::Tensor& pad_out(
+    at::Tensor& out,
+    const at::Tensor& input,
+    at::IntArrayRef pad,
+    std::string_view mode = "constant",
+    const std::optional<at::Scalar>& value = std::nullopt);
+
+// pad with the signs turned: takes cropping[0] and cropping[1] elements off the ends of the last dimension, and so on.
+TORCHCROP_FAST_API at::Tensor crop(const at::Tensor& input, at::IntArrayRef cropping);
+
+}  // namespace torchcrop_fast

@@ -1,0 +1,59 @@
+// The window: which part of an input an output shows, through which strides, and what fills the rest.
+#pragma once
+
+#include <cstdint>
+
+namespace torchcrop_fast {
+
+// One dimension of a window. Along it out[i] = in[start + i] where that index lies in [0, in_size), and the fill
+// elsewhere. All numbers count elements; strides are signed.
+struct WindowDim {
+  int64_t size;        // of the output, at least 1
+  int64_t start;       // of the window on the input, in [-size, in_size]; negative where the output begins first
+  int64_t in_size;     // of the input
+  int64_t in_stride;   // of the input; 0 where it is expanded
+  int64_t out_stride;  // of the output
+
+  // The output indexes [begin(), end()) see the input.
+  int64_t begin() const { return start < 0 ? -start : 0; }
+  int64_t end() const { return in_size - start < size ? in_size - start : size; }
+};
+
+// More than append_dim() ever keeps: each dimension it keeps, but for one, doubles the number of elements at least.
+inline constexpr int kMaxDims = 64;
+
+// A window of a strided input onto a strided output. Owns no memory.
+struct Window {
+  const char* in;     // the input's element at index 0 of every dimension; read only where the window sees it
+  char* out;          // the output's element at index 0 of every dimension; shares no byte with what is read
+  int element_size;   // bytes: 1, 2, 4, 8 or 16. Elements need not be aligned
+  int dims;           // used entries of dim
+  WindowDim dim[kMaxDims];             // outermost first
+  alignas(16) unsigned char fill[16];  // one fill element: its first element_size bytes
+};
+
+// Adds the next inner dimension, in the simplest form that means the same: a dimension of one element that sees the
+// input only moves the base, and one that is shown whole joins the dimension around it where both strides allow.
+inline void append_dim(Window& window, const WindowDim& dim) {
+  if (dim.size == 1 && dim.begin() < dim.end()) {
+    window.in += dim.start * dim.in_stride * window.element_size;
+    return;
+  }
+  if (dim.size == 1) {  // it sees the border alone, and so does the whole window: one such dimension says it
+    for (int d = 0; d < window.dims; ++d) {
+      if (window.dim[d].size == 1) {
+        return;
+      }
+    }
+  } else if (window.dims > 0) {
+    WindowDim& outer = window.dim[window.dims - 1];
+    const bool whole = dim.start == 0 && dim.size == dim.in_size;
+    if (whole && outer.in_stride == dim.size * dim.in_stride && outer.out_stride == dim.size * dim.out_stride) {
+      outer = {outer.size * dim.size, outer.start * dim.size, outer.in_size * dim.size, dim.in_stride, dim.out_stride};
+      return;
+    }
+  }
+  window.dim[window.dims++] = dim;
+}
+
+}  // namespace torchcrop_fast

@@ -1,0 +1,99 @@
+// Autograd: the gradient of a pad is the pad with the signs turned; so is the gradient's gradient, and the tangent is
+// the same pad. A hand-written Node, since torch::autograd::Function has no forward mode and fails under torch.func.
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/dynamo/compiled_autograd.h>
+#include <torch/library.h>
+#include <torch/version.h>
+#include <torchcrop_fast/ops.h>
+
+#include "handles.h"
+
+namespace torchcrop_fast {
+namespace {
+
+using torch::autograd::variable_list;
+
+// A node of the graph, owned as this version of torch owns its own.
+template <class T, class... Args>
+auto make_node(Args&&... args) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 13)
+  return c10::make_intrusive<T>(std::forward<Args>(args)...);
+#else
+  return std::shared_ptr<T>(new T(std::forward<Args>(args)...), torch::autograd::deleteNode);
+#endif
+}
+
+struct PadBackward : torch::autograd::Node {
+  explicit PadBackward(c10::SymIntArrayRef pad) {
+    for (const c10::SymInt& entry : pad) {
+      grad_pad.push_back(-entry);
+    }
+  }
+
+  std::string name() const override { return "PadBackward"; }
+
+  variable_list apply(variable_list&& grads) override {
+    if (!grads[0].defined() || !task_should_compute_output(0)) {
+      return {at::Tensor()};
+    }
+    return {torchcrop_fast::pad_symint(grads[0], grad_pad)};
+  }
+
+  void compiled_args(torch::dynamo::autograd::CompiledNodeArgs& args) const override { args.collect(grad_pad); }
+
+  variable_list apply_with_saved(
+      const variable_list& grads,
+      torch::dynamo::autograd::SwapSavedVariables& saved) override {
+    saved.before(grad_pad);
+    variable_list result = apply(variable_list(grads));
+    saved.after(grad_pad);
+    return result;
+  }
+
+  std::vector<c10::SymInt> grad_pad;  // the pad of the gradient
+};
+
+at::Tensor pad_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    c10::SymIntArrayRef pad,
+    std::string_view mode,
+    const std::optional<at::Scalar>& value) {
+  const at::Tensor out = [&] {
+    const at::AutoDispatchBelowAutograd guard;
+    return pad_handle().redispatch(keys & c10::after_autograd_keyset, input, pad, mode, value);
+  }();
+  if (torch::autograd::compute_requires_grad(input)) {
+    const auto node = make_node<PadBackward>(pad);
+    node->set_next_edges(torch::autograd::collect_next_edges(input));
+    torch::autograd::set_history(out, node);
+  }
+  if (torch::autograd::isFwGradDefined(input)) {
+    const at::Tensor tangent = torchcrop_fast::pad_symint(input._fw_grad(/*level=*/0), pad);
+    out._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
+  }
+  return out;
+}
+
+void pad_out_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    c10::SymIntArrayRef pad,
+    std::string_view mode,
+    const std::optional<at::Scalar>& value,
+    at::Tensor& out) {
+  const bool differentiates = torch::autograd::compute_requires_grad(input, out) ||
+      torch::autograd::isFwGradDefined(input) || torch::autograd::isFwGradDefined(out);
+  TORCH_CHECK(!differentiates, "pad: out cannot be given where input or out takes part in autograd");
+  const at::AutoDispatchBelowAutograd guard;
+  pad_out_handle().redispatch(keys & c10::after_autograd_keyset, input, pad, mode, value, out);
+}
+
+}  // namespace
+}  // namespace torchcrop_fast
+
+TORCH_LIBRARY_IMPL(torchcrop_fast, Autograd, m) {
+  m.impl("pad", torchcrop_fast::pad_autograd);
+  m.impl("pad.out", torchcrop_fast::pad_out_autograd);
+}

@@ -1,0 +1,161 @@
+// Checks of the ops' arguments, the same for every device.
+#include "check.h"
+
+#include <ATen/Dispatch_v2.h>
+#include <ATen/core/Formatting.h>
+#include <ATen/MemoryOverlap.h>
+#include <c10/util/SmallVector.h>
+#include <c10/util/irange.h>
+#include <c10/util/safe_numerics.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace torchcrop_fast {
+namespace {
+
+// a + b, or false where that leaves int64. Symbolic sizes never come near it.
+bool add(int64_t a, int64_t b, int64_t* sum) {
+  return !c10::add_overflows(a, b, sum);
+}
+bool add(const c10::SymInt& a, const c10::SymInt& b, c10::SymInt* sum) {
+  const auto concrete_a = a.maybe_as_int();
+  const auto concrete_b = b.maybe_as_int();
+  if (concrete_a && concrete_b) {
+    int64_t concrete_sum = 0;
+    const bool fits = add(*concrete_a, *concrete_b, &concrete_sum);
+    *sum = concrete_sum;
+    return fits;
+  }
+  *sum = a + b;
+  return true;
+}
+
+// The part of a pad's entry that crops, as the user says it: a count. The smallest int64 has none; its text will do.
+template <class Int>
+std::string lost(const Int& entry) {
+  const std::string text = c10::str(entry);
+  return text.front() == '-' ? text.substr(1) : (entry < 0 ? c10::str(-entry) : "0");
+}
+
+// What a sum of strides can reach: the multiples 0 to (count - 1) of stride, in bytes.
+struct Steps {
+  int64_t stride;
+  int64_t count;
+};
+
+// Whether target is a sum of one multiple of each steps' stride. Largest stride first, so that nearly always one or two
+// multiples remain to be tried at each. Says yes when that doesn't end within `budget` tries.
+bool reaches(const Steps* steps, const Steps* end, int64_t target, int64_t& budget) {
+  if (steps == end) {
+    return target == 0;
+  }
+  int64_t rest = 0;  // the most that the smaller strides reach
+  for (const Steps* s = steps + 1; s != end; ++s) {
+    rest += s->stride * (s->count - 1);
+  }
+  const int64_t least = target <= rest ? 0 : (target - rest + steps->stride - 1) / steps->stride;
+  const int64_t most = std::min(steps->count - 1, target / steps->stride);
+  for (int64_t multiple = least; multiple <= most; ++multiple) {
+    if (--budget < 0 || reaches(steps + 1, end, target - multiple * steps->stride, budget)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Whether a, whose first element is at a_data, and b have a byte in common.
+bool share_memory(const at::Tensor& a, const void* a_data, const at::Tensor& b, const void* b_data) {
+  if (a.numel() == 0 || b.numel() == 0) {
+    return false;
+  }
+  // An address in a is its base and a sum of steps; an address in b, read backwards, is its last byte less such a sum.
+  c10::SmallVector<Steps, 16> steps;
+  int64_t b_last = 0;
+  const auto add_steps = [&](int64_t stride, int64_t size) {
+    if (stride != 0 && size > 1) {
+      steps.push_back({stride, size});
+    }
+  };
+  for (const auto d : c10::irange(a.dim())) {
+    add_steps(a.stride(d) * a.element_size(), a.size(d));
+  }
+  for (const auto d : c10::irange(b.dim())) {
+    add_steps(b.stride(d) * b.element_size(), b.size(d));
+    b_last += b.stride(d) * b.element_size() * (b.size(d) - 1);
+  }
+  add_steps(1, a.element_size());
+  add_steps(1, b.element_size());
+  b_last += b.element_size() - 1;
+  const int64_t target = reinterpret_cast<intptr_t>(b_data) + b_last - reinterpret_cast<intptr_t>(a_data);
+  std::sort(steps.begin(), steps.end(), [](const Steps& x, const Steps& y) { return x.stride > y.stride; });
+  int64_t budget = 1000000;
+  return target >= 0 && reaches(steps.begin(), steps.end(), target, budget);
+}
+
+}  // namespace
+
+template <class Int>
+void check_pad(c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode) {
+  TORCH_CHECK(mode == "constant", "pad: mode must be 'constant', got '", mode, "'");
+  TORCH_CHECK(pad.size() % 2 == 0, "pad: pad must have an even number of entries, got ", pad.size());
+  TORCH_CHECK(
+      pad.size() <= 2 * sizes.size(), "pad: pad must have at most ", 2 * sizes.size(), " entries for an input of ",
+      sizes.size(), " dims, got ", pad.size());
+  for (size_t i = 0; i < pad.size(); i += 2) {
+    const size_t d = sizes.size() - 1 - i / 2;
+    const Int& before = pad[i];
+    const Int& after = pad[i + 1];
+    Int size = sizes[d];
+    const bool keeps = add(size, before < 0 ? before : Int(0), &size) && add(size, after < 0 ? after : Int(0), &size) &&
+        size >= 0;
+    TORCH_CHECK(
+        keeps, "pad: dim ", d, " of size ", sizes[d], " cannot lose ", lost(before), " + ", lost(after), " elements");
+    const bool fits =
+        add(size, before > 0 ? before : Int(0), &size) && add(size, after > 0 ? after : Int(0), &size);
+    TORCH_CHECK(
+        fits, "pad: dim ", d, " of size ", sizes[d], " cannot be padded by (", before, ", ", after,
+        "): its size would leave int64");
+  }
+}
+
+template void check_pad(c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, std::string_view);
+template void check_pad(c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, std::string_view);
+
+std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType dtype) {
+  std::array<unsigned char, 16> bytes{};
+  AT_DISPATCH_V2(
+      dtype, "pad", AT_WRAP([&] {
+        scalar_t fill;
+        try {
+          fill = value.to<scalar_t>();
+        } catch (const c10::Error&) {
+          TORCH_CHECK(false, "pad: value must fit dtype ", dtype, ", got ", value);
+        }
+        static_assert(sizeof(fill) <= sizeof(bytes));
+        std::memcpy(bytes.data(), &fill, sizeof(fill));
+      }),
+      AT_EXPAND(AT_ALL_TYPES_AND_COMPLEX), AT_EXPAND(AT_BAREBONES_UNSIGNED_TYPES), AT_EXPAND(AT_FLOAT8_TYPES),
+      at::kBool, at::kHalf, at::kBFloat16, at::kComplexHalf);
+  return bytes;
+}
+
+void check_out(const at::Tensor& input, const at::Tensor& out) {
+  TORCH_CHECK(
+      out.scalar_type() == input.scalar_type(), "pad: out must have input's dtype ", input.scalar_type(), ", got ",
+      out.scalar_type());
+  TORCH_CHECK(
+      out.device() == input.device(), "pad: out must be on input's device ", input.device(), ", got ", out.device());
+}
+
+void check_out_memory(const at::Tensor& input, const at::Tensor& out) {
+  TORCH_CHECK(
+      at::has_internal_overlap(out) != at::MemOverlap::Yes,
+      "pad: out must not have elements that share memory, got one of sizes ", out.sizes(), " and strides ",
+      out.strides());
+  void* const out_data = out.mutable_data_ptr();  // first: a lazy clone gets memory of its own here
+  TORCH_CHECK(
+      !share_memory(input, input.const_data_ptr(), out, out_data), "pad: out must not share memory with input");
+}
+
+}  // namespace torchcrop_fast

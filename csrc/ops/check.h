@@ -1,0 +1,28 @@
+// Checks of the ops' arguments, the same for every device. Each throws c10::Error with a text that opens with the op's
+// name and says which argument must be what, and what it is.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Scalar.h>
+#include <c10/core/SymInt.h>
+
+#include <array>
+#include <string_view>
+
+namespace torchcrop_fast {
+
+// mode is one that pad has; pad fits a tensor of these sizes, and no output size leaves int64.
+// Int is int64_t or c10::SymInt.
+template <class Int>
+void check_pad(c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode);
+
+// The bytes of one element of this dtype that holds value, its first itemsize of them; dtype can hold it.
+std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType dtype);
+
+// out can hold what pad makes of input, its shape excepted.
+void check_out(const at::Tensor& input, const at::Tensor& out);
+
+// No two elements of out share memory, nor does out with input. Exact, however the two are strided.
+void check_out_memory(const at::Tensor& input, const at::Tensor& out);
+
+}  // namespace torchcrop_fast

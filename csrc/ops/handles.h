@@ -1,0 +1,27 @@
+// The ops as the dispatcher knows them, typed.
+#pragma once
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+namespace torchcrop_fast {
+
+template <class Signature>
+c10::TypedOperatorHandle<Signature> handle(const char* name, const char* overload) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();
+}
+
+inline const auto& pad_handle() {
+  static const auto op =
+      handle<at::Tensor(const at::Tensor&, c10::SymIntArrayRef, std::string_view, const std::optional<at::Scalar>&)>(
+          "torchcrop_fast::pad", "");
+  return op;
+}
+
+inline const auto& pad_out_handle() {
+  static const auto op = handle<void(
+      const at::Tensor&, c10::SymIntArrayRef, std::string_view, const std::optional<at::Scalar>&, at::Tensor&)>(
+      "torchcrop_fast::pad", "out");
+  return op;
+}
+
+}  // namespace torchcrop_fast

@@ -1,0 +1,186 @@
+// The fast Python entry: what torch.ops.torchcrop_fast.pad does, with a third of its cost. It steps aside to torch.ops
+// wherever more than a plain call is asked for. In the wheel only, never in the C++ library.
+#include <ATen/PythonTorchFunctionTLS.h>
+#include <Python.h>
+#include <torch/csrc/Exceptions.h>
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/jit/frontend/tracer.h>
+#include <torch/csrc/utils/object_ptr.h>
+#include <torch/csrc/utils/python_symnode.h>
+#include <torchcrop_fast/ops.h>
+
+#include <c10/util/SmallVector.h>
+
+namespace {
+
+// pad, or pad with the signs turned: how the entries are named in errors, and what happens to each.
+enum class Entry { kPad, kCrop };
+
+const char* function_name(Entry entry) {
+  return entry == Entry::kPad ? "pad" : "crop";
+}
+const char* argument_name(Entry entry) {
+  return entry == Entry::kPad ? "pad" : "cropping";
+}
+const char* type_name(PyObject* object) {
+  return Py_TYPE(object)->tp_name;
+}
+
+// Whether the object has a say in what torch's functions do with it: a subclass of Tensor, a proxy, a wrapper.
+bool overrides(PyObject* object) {
+  return object != Py_None && !THPVariable_CheckExact(object) && !PyLong_CheckExact(object) &&
+      PyObject_HasAttrString(object, "__torch_function__");
+}
+
+// Reads a list or tuple of ints into entries, signs turned for a crop. False where one of them is symbolic.
+bool read_entries(PyObject* object, Entry entry, c10::SmallVectorImpl<int64_t>& entries) {
+  TORCH_CHECK_TYPE(
+      PyTuple_Check(object) || PyList_Check(object), function_name(entry), ": ", argument_name(entry),
+      " must be a list or tuple of ints, got ", type_name(object));
+  const bool is_tuple = PyTuple_Check(object);
+  const Py_ssize_t count = is_tuple ? PyTuple_GET_SIZE(object) : PyList_GET_SIZE(object);
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    THPObjectPtr item(Py_NewRef(is_tuple ? PyTuple_GET_ITEM(object, i) : PyList_GET_ITEM(object, i)));
+    if (!PyLong_CheckExact(item.get())) {
+      if (torch::is_symint(item.get()) || overrides(item.get())) {
+        return false;
+      }
+      TORCH_CHECK_TYPE(
+          PyIndex_Check(item.get()) && !PyBool_Check(item.get()), function_name(entry), ": ", argument_name(entry),
+          " must hold ints, got ", type_name(item.get()), " at position ", i);
+      item = PyNumber_Index(item.get());
+      if (!item) {
+        throw python_error();
+      }
+    }
+    int overflow = 0;
+    const int64_t value = PyLong_AsLongLongAndOverflow(item.get(), &overflow);
+    TORCH_CHECK_TYPE(
+        overflow == 0 && !(entry == Entry::kCrop && value == INT64_MIN), function_name(entry), ": ",
+        argument_name(entry), " must hold ints that fit int64, got a larger one at position ", i);
+    entries.push_back(entry == Entry::kCrop ? -value : value);
+  }
+  return true;
+}
+
+// Reads a Python or numpy number, or a tensor of one element. False where it is symbolic.
+bool read_value(PyObject* object, std::optional<at::Scalar>& value) {
+  if (object == Py_None) {
+    value = std::nullopt;
+  } else if (PyBool_Check(object)) {
+    value = at::Scalar(object == Py_True);
+  } else if (PyFloat_Check(object)) {
+    value = at::Scalar(PyFloat_AS_DOUBLE(object));
+  } else if (PyLong_Check(object)) {
+    int overflow = 0;
+    const int64_t exact = PyLong_AsLongLongAndOverflow(object, &overflow);
+    value = overflow == 0 ? at::Scalar(exact) : at::Scalar(PyLong_AsDouble(object));
+    if (PyErr_Occurred()) {
+      throw python_error();
+    }
+  } else if (PyComplex_Check(object)) {
+    value = at::Scalar(c10::complex<double>(PyComplex_RealAsDouble(object), PyComplex_ImagAsDouble(object)));
+  } else if (torch::is_symint(object) || torch::is_symfloat(object) || torch::is_symbool(object)) {
+    return false;
+  } else {
+    THPObjectPtr item(PyObject_CallMethod(object, "item", nullptr));
+    PyErr_Clear();
+    TORCH_CHECK_TYPE(
+        item && (PyFloat_Check(item.get()) || PyLong_Check(item.get()) || PyComplex_Check(item.get())),
+        "pad: value must be a number, got ", type_name(object));
+    return read_value(item.get(), value);
+  }
+  return true;
+}
+
+// The same call through torch.ops, for all that the fast way leaves out.
+PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
+  static PyObject* const op = [] {
+    THPObjectPtr torch(PyImport_ImportModule("torch"));
+    THPObjectPtr ops(torch ? PyObject_GetAttrString(torch.get(), "ops") : nullptr);
+    THPObjectPtr library(ops ? PyObject_GetAttrString(ops.get(), "torchcrop_fast") : nullptr);
+    return library ? PyObject_GetAttrString(library.get(), "pad") : nullptr;
+  }();
+  THPObjectPtr pad(PySequence_List(entries));
+  for (Py_ssize_t i = 0; pad && entry == Entry::kCrop && i < PyList_GET_SIZE(pad.get()); ++i) {
+    PyObject* const negative = PyNumber_Negative(PyList_GET_ITEM(pad.get(), i));
+    if (!negative) {
+      return nullptr;
+    }
+    PyList_SetItem(pad.get(), i, negative);
+  }
+  THPObjectPtr args(pad ? Py_BuildValue("(OOsO)", input, pad.get(), "constant", value) : nullptr);
+  THPObjectPtr kwargs(out == Py_None ? PyDict_New() : Py_BuildValue("{sO}", "out", out));
+  if (!op || !args || !kwargs) {
+    return nullptr;
+  }
+  // torch.ops picks the overload by what it is given: with out= it is pad.out, which returns None.
+  THPObjectPtr result(PyObject_Call(op, args.get(), kwargs.get()));
+  return !result || out == Py_None ? result.release() : Py_NewRef(out);
+}
+
+PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
+  HANDLE_TH_ERRORS
+  // A subclass or an object of another library, a mode, a trace: theirs is the say.
+  if (overrides(input) || overrides(out) || at::impl::PythonTorchFunctionTLS::stack_len() > 0 ||
+      torch::jit::tracer::isTracing()) {
+    return step_aside(input, entries, entry, value, out);
+  }
+  TORCH_CHECK_TYPE(
+      THPVariable_Check(input), function_name(entry), ": input must be a Tensor, got ", type_name(input));
+  TORCH_CHECK_TYPE(
+      out == Py_None || THPVariable_Check(out), function_name(entry), ": out must be a Tensor or None, got ",
+      type_name(out));
+  c10::SmallVector<int64_t, 8> pad;
+  std::optional<at::Scalar> fill;
+  if (!read_entries(entries, entry, pad) || !read_value(value, fill)) {
+    return step_aside(input, entries, entry, value, out);
+  }
+  const at::Tensor& tensor = THPVariable_Unpack(input);
+  if (out != Py_None) {
+    at::Tensor result = THPVariable_Unpack(out);
+    {
+      const pybind11::gil_scoped_release no_gil;
+      torchcrop_fast::pad_out(result, tensor, pad, "constant", fill);
+    }
+    return Py_NewRef(out);
+  }
+  at::Tensor result;
+  {
+    const pybind11::gil_scoped_release no_gil;
+    result = torchcrop_fast::pad(tensor, pad, "constant", fill);
+  }
+  return THPVariable_Wrap(std::move(result));
+  END_HANDLE_TH_ERRORS
+}
+
+bool takes(const char* name, Py_ssize_t expected, Py_ssize_t got) {
+  if (got != expected) {
+    PyErr_Format(PyExc_TypeError, "%s: takes %zd positional arguments, got %zd", name, expected, got);
+  }
+  return got == expected;
+}
+
+// pad(input, pad, value, out)
+PyObject* pad(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  return takes("pad", 4, count) ? call(args[0], args[1], Entry::kPad, args[2], args[3]) : nullptr;
+}
+
+// crop(input, cropping, out)
+PyObject* crop(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  return takes("crop", 3, count) ? call(args[0], args[1], Entry::kCrop, Py_None, args[2]) : nullptr;
+}
+
+PyMethodDef methods[] = {
+    {"pad", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pad)), METH_FASTCALL, nullptr},
+    {"crop", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop)), METH_FASTCALL, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__C() {
+  return PyModule_Create(&module);
+}

@@ -1,0 +1,97 @@
+"""Builds the two libraries: libtorchcrop_fast.so (the ops, no Python in it) and _C (the fast Python entry)."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+
+def missing_tool() -> str | None:
+    """What this machine lacks to build, in one sentence."""
+    compiler = os.environ.get("CXX", "c++").split()[0]
+    if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+        version = ".".join(map(str, sys.version_info[:3]))
+        return f"torchcrop_fast needs Python 3.10 to 3.13, and this is {version}: name another one with PYTHON=."
+    if shutil.which(compiler) is None:
+        return f"torchcrop_fast needs a C++20 compiler, and there is no '{compiler}': install g++."
+    if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
+        return "torchcrop_fast needs Python's headers, and there is no Python.h: install python3-dev."
+    return None
+
+
+if problem := missing_tool():
+    sys.exit(problem)
+if sys.argv[1:] == ["--check-tools"]:  # the Makefile asks before it downloads anything; it makes a venv, too
+    has_venv = importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv")
+    sys.exit(None if has_venv else "This Python cannot make a virtual environment: install python3-venv.")
+if importlib.util.find_spec("torch") is None:
+    sys.exit(
+        "torchcrop_fast is built against the torch that is installed, and there is none: install torch, then run"
+        " 'pip install --no-build-isolation .'."
+    )
+
+import torch  # noqa: E402
+from setuptools import setup  # noqa: E402
+from torch.utils import cpp_extension  # noqa: E402
+
+ROOT = Path(__file__).parent
+OPS_LIBRARY = "torchcrop_fast.libtorchcrop_fast"
+OPS_SOURCES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/[ko]*/*.cpp"))
+HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.h"))
+FLAGS = ["-O3", "-g0", "-std=c++20", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+
+
+class BuildLibraries(cpp_extension.BuildExtension):
+    """Builds the ops library under its plain name, then _C against it, and notes what both were built with."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.build_temp = str(ROOT / "build" / f"torch-{torch.__version__}-{sysconfig.get_config_var('SOABI')}")
+
+    def get_ext_filename(self, fullname: str) -> str:
+        if fullname.endswith("libtorchcrop_fast"):
+            return os.path.join(*fullname.split(".")) + ".so"
+        return super().get_ext_filename(fullname)
+
+    def build_extension(self, ext) -> None:
+        if ext.name != OPS_LIBRARY:
+            ext.library_dirs.append(self.package_folder())
+        super().build_extension(ext)
+
+    def run(self) -> None:
+        super().run()
+        Path(self.package_folder(), "_build_info.py").write_text(
+            '"""What the libraries were built with. Written by setup.py."""\n\n'
+            f"TORCH_VERSION = {torch.__version__!r}\n"
+            f"COMPILER = {cpp_extension.get_cxx_compiler()!r}\n"
+            f"FLAGS = {' '.join(FLAGS)!r}\n"
+        )
+
+    def package_folder(self) -> str:
+        return str(Path(self.get_ext_fullpath(OPS_LIBRARY)).parent)
+
+
+def library(name: str, sources: list[str], link: list[str], **kwargs):
+    return cpp_extension.CppExtension(
+        name,
+        sources,
+        include_dirs=[str(ROOT / "csrc" / "include")],
+        depends=HEADERS,
+        extra_compile_args={"cxx": FLAGS},
+        extra_link_args=["-fopenmp", "-Wl,--as-needed", *link],
+        **kwargs,
+    )
+
+
+setup(
+    ext_modules=[
+        # py_limited_api keeps torch_python out of its libraries.
+        library(OPS_LIBRARY, OPS_SOURCES, ["-Wl,-soname,libtorchcrop_fast.so"], py_limited_api=True),
+        library(
+            "torchcrop_fast._C", ["csrc/python.cpp"], ["-Wl,-rpath,$ORIGIN"], libraries=["torchcrop_fast"]
+        ),
+    ],
+    cmdclass={"build_ext": BuildLibraries},
+)

@@ -1,0 +1,42 @@
+"""The crop layer that PyTorch lacks: ``nn.ZeroPad2d`` with negative padding, bit for bit, only faster.
+
+Layers live here as they do in ``torch.nn``, functions in :mod:`torchcrop_fast.functional`.
+
+>>> import torch, torchcrop_fast as tcf
+>>> tcf.Crop2d(4)(torch.rand(10, 1, 28, 28)).shape
+torch.Size([10, 1, 20, 20])
+"""
+
+from torchcrop_fast import _library
+
+_library.load()
+
+from torchcrop_fast import functional  # noqa: E402  (uses the libraries)
+from torchcrop_fast.layers import (  # noqa: E402
+    CenterCrop,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    Crop1d,
+    Crop2d,
+    Crop3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CenterCrop",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "Crop1d",
+    "Crop2d",
+    "Crop3d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "functional",
+]

@@ -1,0 +1,243 @@
+"""Windows onto tensors, as functions.
+
+In eager mode and in TorchScript each runs our kernel. Under ``torch.compile``, ``torch.export`` and all that builds on
+them they trace ATen's ops instead, which fuse, need no library at run time, and hand no exporter a negative pad.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.compiler import is_compiling
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from torchcrop_fast import _C
+
+__all__ = ["center_crop", "crop", "pad"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Tensor])
+
+
+def _scripts_as(twin: Callable[..., Tensor]) -> Callable[[_Function], _Function]:
+    """Have torch.jit.script compile the twin instead: TorchScript has no keyword-only arguments and cannot enter _C."""
+
+    def mark(function: _Function) -> _Function:
+        vars(function)["__prepare_scriptable__"] = lambda: twin
+        return function
+
+    return mark
+
+
+def _scripted_pad(
+    input: Tensor,
+    pad: list[int],
+    mode: str = "constant",
+    value: int | float | complex | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    if mode != "constant":
+        if out is not None:
+            raise ValueError("pad: out needs mode 'constant', got '" + mode + "'")
+        return F.pad(input, pad, mode, None if value is None else float(value))
+    if out is not None:
+        torch.ops.torchcrop_fast.pad(input, pad, mode, value, out=out)
+        return out
+    return torch.ops.torchcrop_fast.pad(input, pad, mode, value)
+
+
+def _scripted_crop(input: Tensor, cropping: list[int], out: Tensor | None = None, copy: bool = True) -> Tensor:
+    if copy:
+        return _scripted_pad(input, [-entry for entry in cropping], out=out)
+    return _view(input, cropping, out)
+
+
+@_scripts_as(_scripted_pad)
+def pad(
+    input: Tensor,
+    pad: Sequence[int],
+    mode: str = "constant",
+    value: complex | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    r"""Pad the last dimensions of a tensor, or crop them: :func:`torch.nn.functional.pad`, only faster.
+
+    Values, dtype, shape, strides and gradients are those of the reference, for every input it takes. The input is never
+    copied, whatever its strides, and the result never shares its memory.
+
+    Args:
+        input: A tensor of any shape, dtype and strides.
+        pad: How many elements to add before and after a dimension, the last dimension first:
+            ``(left, right, top, bottom, front, back, ...)``, at most two entries a dimension. Negative entries take
+            elements away; that happens before any are added.
+        mode: ``"constant"``, or ``"reflect"``, ``"replicate"`` or ``"circular"``, for which torch's own pad is called.
+        value: What the border holds in mode ``"constant"``: a number that ``input.dtype`` can hold, exact for ints that
+            fit int64, complex for complex dtypes only. Integer dtypes truncate it, as in the reference. Default: 0.
+        out: Where to write the result, in mode ``"constant"``: of ``input``'s dtype and device, sharing no memory with
+            it. Its strides are kept; it is resized if its shape is another. Autograd doesn't support it.
+
+    Returns:
+        The padded tensor, or ``out``.
+
+    Raises:
+        RuntimeError: If ``pad`` is odd or too long, takes more than there is, or ``value`` or ``out`` doesn't fit.
+        TypeError: If an argument is of a wrong type.
+
+    Example:
+        >>> digits = torch.rand(10, 1, 28, 28)
+        >>> pad(digits, (-4, -4, -4, -4)).shape
+        torch.Size([10, 1, 20, 20])
+        >>> pad(torch.tensor([1, 2, 3]), (2, -1), value=7)
+        tensor([7, 7, 1, 2])
+    """
+    if mode != "constant":
+        if out is not None:
+            raise ValueError(f"pad: out needs mode 'constant', got '{mode}'")
+        return F.pad(input, pad, mode, value)  # type: ignore[arg-type]
+    if is_compiling():
+        return _traced_pad(input, list(pad), value, out)
+    return _C.pad(input, pad, value, out)
+
+
+@_scripts_as(_scripted_crop)
+def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, copy: bool = True) -> Tensor:
+    r"""Take elements off the ends of the last dimensions: :func:`pad` with the signs turned.
+
+    Args:
+        input: A tensor of any shape, dtype and strides.
+        cropping: How many elements to take off the ends of a dimension, the last dimension first:
+            ``(left, right, top, bottom, front, back, ...)``. Negative entries add zeros.
+        out: As for :func:`pad`.
+        copy: If False, return a view of ``input`` instead of a new tensor. That costs no copy, but what reads the view
+            next pays for its strides. No entry may be negative, and ``out`` cannot be given.
+
+    Returns:
+        The cropped tensor, with the strides :func:`torch.nn.functional.pad` gives, or ``out``, or a view.
+
+    Raises:
+        RuntimeError: As for :func:`pad`.
+        TypeError: If an argument is of a wrong type.
+        ValueError: If ``copy`` is False and an entry is negative or ``out`` is given.
+
+    Example:
+        >>> crop(torch.arange(6), (1, 2))
+        tensor([1, 2, 3])
+        >>> image = torch.rand(3, 28, 28)
+        >>> crop(image, (4, 4, 2, 2), copy=False).data_ptr() == image[:, 2:, 4:].data_ptr()
+        True
+    """
+    if not copy:
+        return _view(input, list(cropping), out)
+    if is_compiling():
+        return _traced_pad(input, [-entry for entry in cropping], None, out)
+    return _C.crop(input, cropping, out)
+
+
+@torch.jit.script_if_tracing  # so that a trace works for other sizes, too
+def center_crop(input: Tensor, size: list[int], rounding: str = "torchvision") -> Tensor:
+    r"""Crop the middle out of the last dimensions; where the input is smaller, pad it with zeros on both sides.
+
+    Args:
+        input: A tensor of any dtype and strides, of shape ``(..., H, W)`` for a size of two entries.
+        size: The result's last sizes, in the order of the dimensions: ``(W,)``, ``(H, W)``, ``(D, H, W)``, ...
+        rounding: Who decides which side loses the odd element when one cannot be split: ``"torchvision"`` (to the even
+            start), ``"keras"`` (the end), ``"dali"`` (the beginning, its ``rounding="round"``) or ``"monai"`` (the centre
+            is ``input // 2``, less ``size // 2``). Where an odd number of zeros is added, the end gets the odd one.
+
+    Returns:
+        A new tensor, with ``size`` as its last sizes.
+
+    Raises:
+        ValueError: If ``size`` has more entries than ``input`` dims or a negative one, or ``rounding`` is unknown.
+
+    Example:
+        >>> center_crop(torch.arange(5), [2])
+        tensor([2, 3])
+        >>> center_crop(torch.arange(5), [2], rounding="keras")
+        tensor([1, 2])
+        >>> center_crop(torch.tensor([1, 2]), [5])
+        tensor([0, 1, 2, 0, 0])
+    """
+    if has_torch_function_unary(input):
+        return handle_torch_function(center_crop, (input,), input, size, rounding)
+    if len(size) > input.dim():
+        raise ValueError(f"center_crop: size has {len(size)} entries, more than the {input.dim()} dims of input")
+    entries: list[int] = []
+    for i in range(len(size)):
+        wanted = size[len(size) - 1 - i]
+        if wanted < 0:
+            raise ValueError(f"center_crop: size must not be negative, got {wanted}")
+        available = input.size(input.dim() - 1 - i)
+        start = _center_start(available, wanted, rounding)
+        entries.append(-start)
+        entries.append(start + wanted - available)
+    return pad(input, entries)
+
+
+def _center_start(available: int, wanted: int, rounding: str) -> int:
+    """Where the middle begins: negative where zeros come first."""
+    surplus = available - wanted
+    half = surplus // 2
+    odd = surplus % 2
+    if rounding == "torchvision":
+        start = half + odd * (half % 2)
+    elif rounding == "keras":
+        start = half
+    elif rounding == "dali":
+        start = half + odd
+    elif rounding == "monai":
+        start = available // 2 - wanted // 2
+    else:
+        raise ValueError(f"center_crop: rounding must be 'torchvision', 'keras', 'dali' or 'monai', got '{rounding}'")
+    return start if surplus >= 0 else -(-surplus // 2)
+
+
+def _view(input: Tensor, cropping: list[int], out: Tensor | None) -> Tensor:
+    """Crop without a copy."""
+    if out is not None:
+        raise ValueError("crop: out cannot be given with copy=False")
+    _check_pad(input, [-entry for entry in cropping])
+    for i in range(0, len(cropping), 2):
+        if min(cropping[i], cropping[i + 1]) < 0:
+            raise ValueError("crop: cropping must not be negative with copy=False, got " + str(cropping))
+        dim = input.dim() - 1 - i // 2
+        input = input.narrow(dim, cropping[i], input.size(dim) - cropping[i] - cropping[i + 1])
+    return input
+
+
+def _traced_pad(input: Tensor, pad: list[int], value: complex | None, out: Tensor | None) -> Tensor:
+    """Pad for graphs: slices for what is taken away, ATen's pad for what is added."""
+    if out is not None:
+        torch.ops.torchcrop_fast.pad(input, pad, "constant", value, out=out)
+        return out
+    _check_pad(input, pad)
+    window = input
+    for i in range(0, len(pad), 2):
+        dim = input.dim() - 1 - i // 2
+        before, after = (-entry if entry < 0 else 0 for entry in pad[i : i + 2])
+        if before > 0 or after > 0:
+            window = window.narrow(dim, before, input.size(dim) - before - after)
+    if any(entry > 0 for entry in pad):
+        added = [entry if entry > 0 else 0 for entry in pad]  # no max(): it would stay in the graph
+        return torch.constant_pad_nd(window, added, 0 if value is None else value)
+    return window.clone()
+
+
+def _check_pad(input: Tensor, pad: list[int]) -> None:
+    """What the op checks, in its words, for the ways around it."""
+    if len(pad) % 2 != 0:
+        raise RuntimeError("pad: pad must have an even number of entries, got " + str(len(pad)))
+    dims = input.dim()
+    if len(pad) > 2 * dims:
+        raise RuntimeError(
+            f"pad: pad must have at most {2 * dims} entries for an input of {dims} dims, got {len(pad)}"
+        )
+    for i in range(0, len(pad), 2):
+        dim = dims - 1 - i // 2
+        before, after = max(-pad[i], 0), max(-pad[i + 1], 0)
+        if input.size(dim) < before + after:
+            raise RuntimeError(
+                f"pad: dim {dim} of size {input.size(dim)} cannot lose {before} + {after} elements"
+            )
