@@ -16,20 +16,14 @@ namespace {
 // pad, or pad with the signs turned: how the entries are named in errors, and what happens to each.
 enum class Entry { kPad, kCrop };
 
-const char* function_name(Entry entry) {
-  return entry == Entry::kPad ? "pad" : "crop";
-}
-const char* argument_name(Entry entry) {
-  return entry == Entry::kPad ? "pad" : "cropping";
-}
-const char* type_name(PyObject* object) {
-  return Py_TYPE(object)->tp_name;
-}
+const char* function_name(Entry entry) { return entry == Entry::kPad ? "pad" : "crop"; }
+const char* argument_name(Entry entry) { return entry == Entry::kPad ? "pad" : "cropping"; }
+const char* type_name(PyObject* object) { return Py_TYPE(object)->tp_name; }
 
 // Whether the object has a say in what torch's functions do with it: a subclass of Tensor, a proxy, a wrapper.
 bool overrides(PyObject* object) {
   return object != Py_None && !THPVariable_CheckExact(object) && !PyLong_CheckExact(object) &&
-      PyObject_HasAttrString(object, "__torch_function__");
+         PyObject_HasAttrString(object, "__torch_function__");
 }
 
 // Reads a list or tuple of ints into entries, signs turned for a crop. False where one of them is symbolic.
@@ -126,8 +120,7 @@ PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value,
       torch::jit::tracer::isTracing()) {
     return step_aside(input, entries, entry, value, out);
   }
-  TORCH_CHECK_TYPE(
-      THPVariable_Check(input), function_name(entry), ": input must be a Tensor, got ", type_name(input));
+  TORCH_CHECK_TYPE(THPVariable_Check(input), function_name(entry), ": input must be a Tensor, got ", type_name(input));
   TORCH_CHECK_TYPE(
       out == Py_None || THPVariable_Check(out), function_name(entry), ": out must be a Tensor or None, got ",
       type_name(out));
@@ -181,6 +174,4 @@ PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, methods, nullptr
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__C() {
-  return PyModule_Create(&module);
-}
+PyMODINIT_FUNC PyInit__C() { return PyModule_Create(&module); }

@@ -24,7 +24,7 @@ def load() -> None:
             f"torchcrop_fast was built for torch {built}, and torch {torch.__version__} is installed: {_HOW_TO_BUILD}."
         )
     try:
-        torch.ops.load_library(str(OPS_LIBRARY))
+        torch.ops.load_library(str(OPS_LIBRARY))  # type: ignore[no-untyped-call]
         importlib.import_module("torchcrop_fast._C")
     except (OSError, ImportError) as error:
         raise ImportError(f"torchcrop_fast's libraries do not load ({error}): {_HOW_TO_BUILD}.") from error

@@ -5,7 +5,7 @@ them they trace ATen's ops instead, which fuse, need no library at run time, and
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,11 @@ def _scripts_as(twin: Callable[..., Tensor]) -> Callable[[_Function], _Function]
     return mark
 
 
+def _scripts_while_tracing(function: _Function) -> _Function:
+    """Have a trace record what the function decides by sizes, so that it works for other sizes, too."""
+    return cast(_Function, torch.jit.script_if_tracing(function))  # type: ignore[no-untyped-call]
+
+
 def _scripted_pad(
     input: Tensor,
     pad: list[int],
@@ -40,11 +45,12 @@ def _scripted_pad(
     if mode != "constant":
         if out is not None:
             raise ValueError("pad: out needs mode 'constant', got '" + mode + "'")
-        return F.pad(input, pad, mode, None if value is None else float(value))
+        return F.pad(input, pad, mode, None if value is None else float(value))  # type: ignore[arg-type]
     if out is not None:
         torch.ops.torchcrop_fast.pad(input, pad, mode, value, out=out)
         return out
-    return torch.ops.torchcrop_fast.pad(input, pad, mode, value)
+    padded: Tensor = torch.ops.torchcrop_fast.pad(input, pad, mode, value)
+    return padded
 
 
 def _scripted_crop(input: Tensor, cropping: list[int], out: Tensor | None = None, copy: bool = True) -> Tensor:
@@ -135,16 +141,32 @@ def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, c
     return _C.crop(input, cropping, out)
 
 
-@torch.jit.script_if_tracing  # so that a trace works for other sizes, too
-def center_crop(input: Tensor, size: list[int], rounding: str = "torchvision") -> Tensor:
+@_scripts_while_tracing
+def _center_crop(input: Tensor, size: list[int], rounding: str = "torchvision") -> Tensor:
+    if len(size) > input.dim():
+        raise ValueError(f"center_crop: size has {len(size)} entries, more than the {input.dim()} dims of input")
+    entries: list[int] = []
+    for i in range(len(size)):
+        wanted = size[len(size) - 1 - i]
+        if wanted < 0:
+            raise ValueError(f"center_crop: size must not be negative, got {wanted}")
+        available = input.size(input.dim() - 1 - i)
+        start = _center_start(available, wanted, rounding)
+        entries.append(-start)
+        entries.append(start + wanted - available)
+    return pad(input, entries)
+
+
+@_scripts_as(_center_crop)
+def center_crop(input: Tensor, size: Sequence[int], rounding: str = "torchvision") -> Tensor:
     r"""Crop the middle out of the last dimensions; where the input is smaller, pad it with zeros on both sides.
 
     Args:
         input: A tensor of any dtype and strides, of shape ``(..., H, W)`` for a size of two entries.
         size: The result's last sizes, in the order of the dimensions: ``(W,)``, ``(H, W)``, ``(D, H, W)``, ...
         rounding: Who decides which side loses the odd element when one cannot be split: ``"torchvision"`` (to the even
-            start), ``"keras"`` (the end), ``"dali"`` (the beginning, its ``rounding="round"``) or ``"monai"`` (the centre
-            is ``input // 2``, less ``size // 2``). Where an odd number of zeros is added, the end gets the odd one.
+            start), ``"keras"`` (the end), ``"dali"`` (the beginning, its ``rounding="round"``) or ``"monai"`` (starts
+            at ``input // 2 - size // 2``). Where an odd number of zeros is added, the end gets the odd one.
 
     Returns:
         A new tensor, with ``size`` as its last sizes.
@@ -162,18 +184,7 @@ def center_crop(input: Tensor, size: list[int], rounding: str = "torchvision") -
     """
     if has_torch_function_unary(input):
         return handle_torch_function(center_crop, (input,), input, size, rounding)
-    if len(size) > input.dim():
-        raise ValueError(f"center_crop: size has {len(size)} entries, more than the {input.dim()} dims of input")
-    entries: list[int] = []
-    for i in range(len(size)):
-        wanted = size[len(size) - 1 - i]
-        if wanted < 0:
-            raise ValueError(f"center_crop: size must not be negative, got {wanted}")
-        available = input.size(input.dim() - 1 - i)
-        start = _center_start(available, wanted, rounding)
-        entries.append(-start)
-        entries.append(start + wanted - available)
-    return pad(input, entries)
+    return _center_crop(input, list(size), rounding)
 
 
 def _center_start(available: int, wanted: int, rounding: str) -> int:
@@ -231,13 +242,9 @@ def _check_pad(input: Tensor, pad: list[int]) -> None:
         raise RuntimeError("pad: pad must have an even number of entries, got " + str(len(pad)))
     dims = input.dim()
     if len(pad) > 2 * dims:
-        raise RuntimeError(
-            f"pad: pad must have at most {2 * dims} entries for an input of {dims} dims, got {len(pad)}"
-        )
+        raise RuntimeError(f"pad: pad must have at most {2 * dims} entries for an input of {dims} dims, got {len(pad)}")
     for i in range(0, len(pad), 2):
         dim = dims - 1 - i // 2
         before, after = max(-pad[i], 0), max(-pad[i + 1], 0)
         if input.size(dim) < before + after:
-            raise RuntimeError(
-                f"pad: dim {dim} of size {input.size(dim)} cannot lose {before} + {after} elements"
-            )
+            raise RuntimeError(f"pad: dim {dim} of size {input.size(dim)} cannot lose {before} + {after} elements")

@@ -23,11 +23,8 @@ __all__ = [
 ]
 
 
-class _Pad(nn.Module):
+class _Pad(nn.modules.padding._ConstantPadNd):
     """The forward pass of torch.nn's constant pads, over our kernel."""
-
-    padding: Sequence[int]
-    value: float
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.pad(input, self.padding, "constant", self.value)
@@ -69,7 +66,7 @@ class ConstantPad3d(_Pad, nn.ConstantPad3d):
     """Pad or crop the last three dimensions: a drop-in for :class:`torch.nn.ConstantPad3d`.
 
     Args:
-        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``, in elements. Negative entries crop.
+        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``. Negative entries crop.
         value: What the border holds.
 
     Shape:
@@ -115,7 +112,7 @@ class ZeroPad3d(_Pad, nn.ZeroPad3d):
     """Pad the last three dimensions with zeros, or crop them: a drop-in for :class:`torch.nn.ZeroPad3d`.
 
     Args:
-        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``, in elements. Negative entries crop.
+        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``. Negative entries crop.
 
     Shape:
         ``(..., D, H, W)`` to ``(..., front + D + back, top + H + bottom, left + W + right)``.
@@ -225,7 +222,7 @@ def _torch_order(layer: str, dims: int, cropping: int | Sequence[int] | Sequence
     wrong = f"{layer}: cropping must be {expected}, got {cropping!r}"
     try:
         if not isinstance(cropping, Sequence) or isinstance(cropping, str):
-            return (operator.index(cast(int, cropping)),) * (2 * dims)
+            return (operator.index(cropping),) * (2 * dims)
         if all(isinstance(entry, Sequence) for entry in cropping):
             keras = cast(Sequence[Sequence[int]], cropping)
             if len(keras) != dims or any(len(pair) != 2 for pair in keras):
@@ -247,7 +244,7 @@ def _torch_order(layer: str, dims: int, cropping: int | Sequence[int] | Sequence
 
 
 class CenterCrop(nn.Module):
-    """Crop the middle out of the last dimensions, zero-padding what is smaller: torchvision's ``CenterCrop``, per tensor.
+    """Crop the middle out of the last dimensions, zero-padding what is smaller: torchvision's ``CenterCrop``.
 
     Args:
         size: The result's last sizes, ``(H, W)`` or for any number of dimensions; an int or a sequence of one is a

@@ -1,4 +1,4 @@
-"""What we must match: cropping as "Cropping layers with PyTorch" teaches it, by ``nn.ZeroPad2d`` with negative padding."""
+"""What we must match: cropping by ``nn.ZeroPad2d`` with negative padding, as "Cropping layers with PyTorch" does."""
 
 from collections.abc import Callable
 

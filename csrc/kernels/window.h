@@ -24,11 +24,11 @@ inline constexpr int kMaxDims = 64;
 
 // A window of a strided input onto a strided output. Owns no memory.
 struct Window {
-  const char* in;     // the input's element at index 0 of every dimension; read only where the window sees it
-  char* out;          // the output's element at index 0 of every dimension; shares no byte with what is read
-  int element_size;   // bytes: 1, 2, 4, 8 or 16. Elements need not be aligned
-  int dims;           // used entries of dim
-  WindowDim dim[kMaxDims];             // outermost first
+  const char* in;           // the input's element at index 0 of every dimension; read only where the window sees it
+  char* out;                // the output's element at index 0 of every dimension; shares no byte with what is read
+  int element_size;         // bytes: 1, 2, 4, 8 or 16. Elements need not be aligned
+  int dims;                 // used entries of dim
+  WindowDim dim[kMaxDims];  // outermost first
   alignas(16) unsigned char fill[16];  // one fill element: its first element_size bytes
 };
 

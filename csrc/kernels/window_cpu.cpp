@@ -66,7 +66,8 @@ void with_copy(int64_t n, const Rows& rows) {
   }
 }
 
-// Writes ranges of one window whose elements have kSize bytes. A plane is the two innermost dimensions: rows of columns.
+// Writes ranges of one window whose elements have kSize bytes. A plane is the two innermost dimensions: rows of
+// columns.
 template <int kSize>
 class WindowWriter {
  public:
@@ -223,7 +224,7 @@ class WindowWriter {
   }
   const char* in(int64_t row, int64_t column) const {
     return window_.in + in_offset_ +
-        ((row_.start + row) * row_.in_stride + (column_.start + column) * column_.in_stride) * kSize;
+           ((row_.start + row) * row_.in_stride + (column_.start + column) * column_.in_stride) * kSize;
   }
 
   const Window& window_;

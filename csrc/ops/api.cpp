@@ -11,18 +11,12 @@ using SymInts = c10::SmallVector<c10::SymInt, 8>;
 }  // namespace
 
 at::Tensor pad(
-    const at::Tensor& input,
-    at::IntArrayRef pad,
-    std::string_view mode,
-    const std::optional<at::Scalar>& value) {
+    const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
   return torchcrop_fast::pad_symint(input, SymInts(pad.begin(), pad.end()), mode, value);
 }
 
 at::Tensor pad_symint(
-    const at::Tensor& input,
-    c10::SymIntArrayRef pad,
-    std::string_view mode,
-    const std::optional<at::Scalar>& value) {
+    const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
   return pad_handle().call(input, pad, mode, value);
 }
 

@@ -1,5 +1,6 @@
 // Autograd: the gradient of a pad is the pad with the signs turned; so is the gradient's gradient, and the tangent is
 // the same pad. A hand-written Node, since torch::autograd::Function has no forward mode and fails under torch.func.
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/dynamo/compiled_autograd.h>
@@ -43,8 +44,7 @@ struct PadBackward : torch::autograd::Node {
   void compiled_args(torch::dynamo::autograd::CompiledNodeArgs& args) const override { args.collect(grad_pad); }
 
   variable_list apply_with_saved(
-      const variable_list& grads,
-      torch::dynamo::autograd::SwapSavedVariables& saved) override {
+      const variable_list& grads, torch::dynamo::autograd::SwapSavedVariables& saved) override {
     saved.before(grad_pad);
     variable_list result = apply(variable_list(grads));
     saved.after(grad_pad);
@@ -84,7 +84,7 @@ void pad_out_autograd(
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
   const bool differentiates = torch::autograd::compute_requires_grad(input, out) ||
-      torch::autograd::isFwGradDefined(input) || torch::autograd::isFwGradDefined(out);
+                              torch::autograd::isFwGradDefined(input) || torch::autograd::isFwGradDefined(out);
   TORCH_CHECK(!differentiates, "pad: out cannot be given where input or out takes part in autograd");
   const at::AutoDispatchBelowAutograd guard;
   pad_out_handle().redispatch(keys & c10::after_autograd_keyset, input, pad, mode, value, out);

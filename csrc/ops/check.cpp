@@ -2,8 +2,8 @@
 #include "check.h"
 
 #include <ATen/Dispatch_v2.h>
-#include <ATen/core/Formatting.h>
 #include <ATen/MemoryOverlap.h>
+#include <ATen/core/Formatting.h>
 #include <c10/util/SmallVector.h>
 #include <c10/util/irange.h>
 #include <c10/util/safe_numerics.h>
@@ -14,13 +14,14 @@
 namespace torchcrop_fast {
 namespace {
 
+std::optional<int64_t> concrete(int64_t size) { return size; }
+std::optional<int64_t> concrete(const c10::SymInt& size) { return size.maybe_as_int(); }
+
 // a + b, or false where that leaves int64. Symbolic sizes never come near it.
-bool add(int64_t a, int64_t b, int64_t* sum) {
-  return !c10::add_overflows(a, b, sum);
-}
+bool add(int64_t a, int64_t b, int64_t* sum) { return !c10::add_overflows(a, b, sum); }
 bool add(const c10::SymInt& a, const c10::SymInt& b, c10::SymInt* sum) {
-  const auto concrete_a = a.maybe_as_int();
-  const auto concrete_b = b.maybe_as_int();
+  const auto concrete_a = concrete(a);
+  const auto concrete_b = concrete(b);
   if (concrete_a && concrete_b) {
     int64_t concrete_sum = 0;
     const bool fits = add(*concrete_a, *concrete_b, &concrete_sum);
@@ -29,6 +30,15 @@ bool add(const c10::SymInt& a, const c10::SymInt& b, c10::SymInt* sum) {
   }
   *sum = a + b;
   return true;
+}
+
+// Whether so many elements can be counted in bytes. Symbolic sizes can.
+template <class Int>
+bool bytes_fit(c10::ArrayRef<Int> sizes, int64_t bytes) {
+  const bool empty = std::any_of(sizes.begin(), sizes.end(), [](const Int& size) { return concrete(size) == 0; });
+  return empty || std::all_of(sizes.begin(), sizes.end(), [&](const Int& size) {
+           return !c10::mul_overflows(bytes, concrete(size).value_or(1), &bytes);
+         });
 }
 
 // The part of a pad's entry that crops, as the user says it: a count. The smallest int64 has none; its text will do.
@@ -96,31 +106,39 @@ bool share_memory(const at::Tensor& a, const void* a_data, const at::Tensor& b, 
 }  // namespace
 
 template <class Int>
-void check_pad(c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode) {
+c10::SmallVector<Int, 5> check_pad(
+    c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode, size_t element_size) {
   TORCH_CHECK(mode == "constant", "pad: mode must be 'constant', got '", mode, "'");
   TORCH_CHECK(pad.size() % 2 == 0, "pad: pad must have an even number of entries, got ", pad.size());
   TORCH_CHECK(
       pad.size() <= 2 * sizes.size(), "pad: pad must have at most ", 2 * sizes.size(), " entries for an input of ",
       sizes.size(), " dims, got ", pad.size());
+  c10::SmallVector<Int, 5> padded(sizes.begin(), sizes.end());
   for (size_t i = 0; i < pad.size(); i += 2) {
     const size_t d = sizes.size() - 1 - i / 2;
     const Int& before = pad[i];
     const Int& after = pad[i + 1];
-    Int size = sizes[d];
-    const bool keeps = add(size, before < 0 ? before : Int(0), &size) && add(size, after < 0 ? after : Int(0), &size) &&
-        size >= 0;
+    Int& size = padded[d];
+    const bool keeps =
+        add(size, before < 0 ? before : Int(0), &size) && add(size, after < 0 ? after : Int(0), &size) && size >= 0;
     TORCH_CHECK(
         keeps, "pad: dim ", d, " of size ", sizes[d], " cannot lose ", lost(before), " + ", lost(after), " elements");
-    const bool fits =
-        add(size, before > 0 ? before : Int(0), &size) && add(size, after > 0 ? after : Int(0), &size);
+    const bool fits = add(size, before > 0 ? before : Int(0), &size) && add(size, after > 0 ? after : Int(0), &size);
     TORCH_CHECK(
         fits, "pad: dim ", d, " of size ", sizes[d], " cannot be padded by (", before, ", ", after,
         "): its size would leave int64");
   }
+  TORCH_CHECK(
+      bytes_fit<Int>(padded, static_cast<int64_t>(element_size)),
+      "pad: the result must be smaller than 2^63 bytes, got ", "sizes ", c10::ArrayRef<Int>(padded), " and ",
+      element_size, " bytes an element");
+  return padded;
 }
 
-template void check_pad(c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, std::string_view);
-template void check_pad(c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, std::string_view);
+template c10::SmallVector<int64_t, 5> check_pad(
+    c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, std::string_view, size_t);
+template c10::SmallVector<c10::SymInt, 5> check_pad(
+    c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, std::string_view, size_t);
 
 std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType dtype) {
   std::array<unsigned char, 16> bytes{};
@@ -154,8 +172,7 @@ void check_out_memory(const at::Tensor& input, const at::Tensor& out) {
       "pad: out must not have elements that share memory, got one of sizes ", out.sizes(), " and strides ",
       out.strides());
   void* const out_data = out.mutable_data_ptr();  // first: a lazy clone gets memory of its own here
-  TORCH_CHECK(
-      !share_memory(input, input.const_data_ptr(), out, out_data), "pad: out must not share memory with input");
+  TORCH_CHECK(!share_memory(input, input.const_data_ptr(), out, out_data), "pad: out must not share memory with input");
 }
 
 }  // namespace torchcrop_fast

@@ -5,16 +5,18 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Scalar.h>
 #include <c10/core/SymInt.h>
+#include <c10/util/SmallVector.h>
 
 #include <array>
 #include <string_view>
 
 namespace torchcrop_fast {
 
-// mode is one that pad has; pad fits a tensor of these sizes, and no output size leaves int64.
-// Int is int64_t or c10::SymInt.
+// mode is one that pad has; pad fits a tensor of these sizes, and the result's sizes and bytes fit int64.
+// Returns the result's sizes. Int is int64_t or c10::SymInt.
 template <class Int>
-void check_pad(c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode);
+c10::SmallVector<Int, 5> check_pad(
+    c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode, size_t element_size);
 
 // The bytes of one element of this dtype that holds value, its first itemsize of them; dtype can hold it.
 std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType dtype);

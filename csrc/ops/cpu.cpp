@@ -34,8 +34,7 @@ at::Tensor pad_cpu(
     std::string_view mode,
     const std::optional<at::Scalar>& value) {
   const auto pad = concrete(sym_pad);
-  check_pad<int64_t>(input.sizes(), pad, mode);
-  const auto sizes = padded_sizes(input.sizes(), pad);
+  const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
   const auto out = empty_padded(input, pad, sizes);
   const auto window = pad_window(input, pad, value, out);
   run(window, out.numel());
@@ -49,9 +48,9 @@ void pad_out_cpu(
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
   const auto pad = concrete(sym_pad);
-  check_pad<int64_t>(input.sizes(), pad, mode);
+  const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
   check_out(input, out);
-  at::native::resize_output(out, padded_sizes(input.sizes(), pad));
+  at::native::resize_output(out, sizes);
   check_out_memory(input, out);
   const auto window = pad_window(input, pad, value, out);
   run(window, out.numel());

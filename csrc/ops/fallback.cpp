@@ -10,21 +10,15 @@ namespace torchcrop_fast {
 namespace {
 
 void check(
-    const at::Tensor& input,
-    c10::SymIntArrayRef pad,
-    std::string_view mode,
-    const std::optional<at::Scalar>& value) {
-  check_pad<c10::SymInt>(input.sym_sizes(), pad, mode);
+    const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
+  check_pad<c10::SymInt>(input.sym_sizes(), pad, mode, input.element_size());
   if (pads(pad) && !at::isQIntType(input.scalar_type())) {
     check_fill(value.value_or(0), input.scalar_type());
   }
 }
 
 at::Tensor pad_fallback(
-    const at::Tensor& input,
-    c10::SymIntArrayRef pad,
-    std::string_view mode,
-    const std::optional<at::Scalar>& value) {
+    const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
   check(input, pad, mode, value);
   return at::constant_pad_nd_symint(input, pad, value.value_or(0));
 }
@@ -37,7 +31,7 @@ void pad_out_fallback(
     at::Tensor& out) {
   check(input, pad, mode, value);
   check_out(input, out);
-  if (!input.is_meta()) {
+  if (!input.is_meta() && input.has_storage() && out.has_storage()) {
     check_out_memory(input, out);
   }
   at::constant_pad_nd_symint_out(out, input, pad, value.value_or(0));

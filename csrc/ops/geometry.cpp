@@ -39,14 +39,6 @@ bool dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
 
 }  // namespace
 
-c10::DimVector padded_sizes(at::IntArrayRef sizes, at::IntArrayRef pad) {
-  c10::DimVector padded(sizes.begin(), sizes.end());
-  for (const auto i : c10::irange(pad.size())) {
-    padded[sizes.size() - 1 - i / 2] += pad[i];
-  }
-  return padded;
-}
-
 at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes) {
   // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
   const auto dtype = input.scalar_type();
@@ -60,10 +52,7 @@ at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArr
 }
 
 Window pad_window(
-    const at::Tensor& input,
-    at::IntArrayRef pad,
-    const std::optional<at::Scalar>& value,
-    const at::Tensor& out) {
+    const at::Tensor& input, at::IntArrayRef pad, const std::optional<at::Scalar>& value, const at::Tensor& out) {
   Window window;
   window.in = static_cast<const char*>(input.const_data_ptr());
   window.out = static_cast<char*>(out.mutable_data_ptr());

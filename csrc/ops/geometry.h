@@ -18,18 +18,13 @@ bool pads(c10::ArrayRef<Int> pad) {
   return std::any_of(pad.begin(), pad.end(), [](const Int& entry) { return entry > 0; });
 }
 
-// The sizes of what pad makes of an input of these sizes.
-c10::DimVector padded_sizes(at::IntArrayRef sizes, at::IntArrayRef pad);
-
-// An uninitialised CPU tensor of these sizes, for what pad makes of input: its strides are those that torch's pad gives.
+// An uninitialised CPU tensor of these sizes, for what pad makes of input: its strides are those that torch's pad
+// gives.
 at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes);
 
 // The window that writes pad(input, pad, value) to out. out is a tensor that check_out and
 // check_out_memory accept, of the padded sizes. Throws where value doesn't fit.
 Window pad_window(
-    const at::Tensor& input,
-    at::IntArrayRef pad,
-    const std::optional<at::Scalar>& value,
-    const at::Tensor& out);
+    const at::Tensor& input, at::IntArrayRef pad, const std::optional<at::Scalar>& value, const at::Tensor& out);
 
 }  // namespace torchcrop_fast

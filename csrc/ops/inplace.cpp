@@ -1,4 +1,5 @@
 // ADInplaceOrView: an op that writes to out raises its version, so that a backward which needs the old values notices.
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/library.h>
 
@@ -24,6 +25,4 @@ void pad_out_inplace(
 }  // namespace
 }  // namespace torchcrop_fast
 
-TORCH_LIBRARY_IMPL(torchcrop_fast, ADInplaceOrView, m) {
-  m.impl("pad.out", torchcrop_fast::pad_out_inplace);
-}
+TORCH_LIBRARY_IMPL(torchcrop_fast, ADInplaceOrView, m) { m.impl("pad.out", torchcrop_fast::pad_out_inplace); }
