@@ -1,0 +1,38 @@
+"""The command line: ``python -m torchcrop_fast info | verify | demo``."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m torchcrop_fast", description="The crop layer that PyTorch lacks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    commands.add_parser("info", help="print what a bug report needs: versions, build options, CPU, devices, threads")
+
+    verify = commands.add_parser("verify", help="prove on this machine that ours equals torch's pad")
+    verify.add_argument("--device", default="cpu", help="where the tensors live (default: %(default)s)")
+    verify.add_argument("--cases", type=int, default=500, help="how many random cases (default: %(default)s)")
+    verify.add_argument("--seed", type=int, default=0, help="which random cases (default: %(default)s)")
+
+    demo = commands.add_parser("demo", help="crop real digits as 'Cropping layers with PyTorch' does, and as we do")
+    demo.add_argument("--data", type=Path, help="folder with torchvision's MNIST, instead of the 1,000 digits shipped")
+    demo.add_argument(
+        "--download", action="store_true", help="let torchvision fetch MNIST into --data if it isn't there"
+    )
+    demo.add_argument("--out", type=Path, default=Path("crop_demo.png"), help="the picture (default: %(default)s)")
+
+    options = vars(parser.parse_args(arguments))
+    if options.get("download") and options["data"] is None:
+        parser.error("--download needs --data, the folder to fetch MNIST into")
+    command = importlib.import_module(f"torchcrop_fast._{options.pop('command')}")
+    status: int = command.run(**options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
