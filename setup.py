@@ -74,6 +74,7 @@ class BuildLibraries(cpp_extension.BuildExtension):
 
 
 def library(name: str, sources: list[str], link: list[str], **kwargs):
+    """Describe one of the two libraries."""
     return cpp_extension.CppExtension(
         name,
         sources,
@@ -89,9 +90,7 @@ setup(
     ext_modules=[
         # py_limited_api keeps torch_python out of its libraries.
         library(OPS_LIBRARY, OPS_SOURCES, ["-Wl,-soname,libtorchcrop_fast.so"], py_limited_api=True),
-        library(
-            "torchcrop_fast._C", ["csrc/python.cpp"], ["-Wl,-rpath,$ORIGIN"], libraries=["torchcrop_fast"]
-        ),
+        library("torchcrop_fast._C", ["csrc/python.cpp"], ["-Wl,-rpath,$ORIGIN"], libraries=["torchcrop_fast"]),
     ],
     cmdclass={"build_ext": BuildLibraries},
 )

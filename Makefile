@@ -1,0 +1,65 @@
+# Sets up, builds, tests and shows torchcrop_fast. `make` lists the targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= 2.14.1
+TORCHVISION ?= 0.29.1
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# A stamp stands for what was done, and is done again when what its rule names is newer.
+INSTALLED := $(VENV)/.installed
+BUILT := $(VENV)/.built
+SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp')
+OTHER_VENV := .venv-torch-$(TORCH)
+
+.PHONY: help install demo test lint format check-torch clean
+
+help:  ## list the targets
+	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+$(INSTALLED):
+	@$(PYTHON) setup.py --check-tools
+	@echo "Installing torch $(TORCH) and torchvision $(TORCHVISION) into $(VENV): some minutes, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) torch==$(TORCH) torchvision==$(TORCHVISION) "setuptools>=77" ninja
+	@touch $@
+
+$(BUILT): $(INSTALLED) setup.py pyproject.toml $(SOURCES)
+	@$(PYTHON) setup.py --check-tools
+	@echo "Building torchcrop_fast into $(VENV): about a minute."
+	@$(PIP) --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+install: $(BUILT)  ## make the virtual environment and build the package into it
+
+demo: $(BUILT)  ## crop real digits, compare with nn.ZeroPad2d, write crop_demo.png
+	@$(BIN)/python -m torchcrop_fast demo
+
+test: $(BUILT)  ## run the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(BUILT)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp')
+
+format: $(BUILT)  ## put all code into the style that lint asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp')
+
+check-torch:  ## build against another torch and verify there, as in make check-torch TORCH=2.11.0
+	@$(PYTHON) setup.py --check-tools
+	@echo "Installing torch $(TORCH) into $(OTHER_VENV), building against it, verifying: some minutes."
+	@test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
+	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    torch==$(TORCH) "setuptools>=77" ninja
+	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --no-build-isolation --no-deps --force-reinstall .
+	@cd $(OTHER_VENV) && bin/python -m torchcrop_fast info && bin/python -m torchcrop_fast verify
+
+clean:  ## remove what was built, but not the virtual environments
+	rm -rf build *.egg-info torchcrop_fast/*.so torchcrop_fast/_build_info.py $(BUILT)
