@@ -5,12 +5,12 @@ import shutil
 import statistics
 import sys
 import tempfile
+import timeit
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 
 import torchcrop_fast
 from torchcrop_fast._progress import progress
@@ -25,6 +25,7 @@ except ImportError as error:
 
 _BATCH = 10
 _ROUNDS = 15
+_CALLS = 300
 _ARTICLE = "four nn.ZeroPad2d(-1), as in the article"
 _DROP_IN = "four torchcrop_fast.ZeroPad2d(-1)"
 _ONE_LAYER = "one torchcrop_fast.Crop2d(4)"
@@ -105,34 +106,29 @@ def _script_save_load(network: nn.Module) -> nn.Module:
 
 def _time(networks: dict[str, nn.Module], images: Tensor) -> str:
     """Time one batch through each network in turn, many times over, and tell the medians."""
-    jobs = {}
-    for name in networks:
-        jobs[name, "forward"] = "network(images)"
-        jobs[name, "forward + backward"] = "network(leaf).sum().backward()"
+    jobs = {"forward": "network(images)", "forward + backward": "network(leaf).sum().backward()"}
+    leaf = images.clone().requires_grad_()
     timers = {
-        (name, job): Timer(
-            statement,
-            globals={"network": networks[name], "images": images, "leaf": images.clone().requires_grad_()},
-            num_threads=torch.get_num_threads(),
-        )
-        for (name, job), statement in jobs.items()
+        (name, job): timeit.Timer(statement, globals={"network": network, "images": images, "leaf": leaf})
+        for name, network in networks.items()
+        for job, statement in jobs.items()
     }
     for timer in timers.values():
-        timer.timeit(200)  # warm
+        timer.timeit(_CALLS)  # warm
     times: dict[tuple[str, str], list[float]] = {key: [] for key in timers}
     for _ in progress(range(_ROUNDS), "time"):
         for key, timer in timers.items():
-            times[key].append(timer.timeit(300).mean * 1e6)
+            times[key].append(timer.timeit(_CALLS) / _CALLS * 1e6)
     rows = []
     for name in networks:
         row = [name]
-        for job in ("forward", "forward + backward"):
+        for job in jobs:
             median = statistics.median(times[name, job])
             ratio = statistics.median(a / b for a, b in zip(times[_ARTICLE, job], times[name, job], strict=True))
             row += [f"{median:.1f}", f"{ratio:.2f} x"]
         rows.append(row)
     headers = ["network", "forward, us", "speed", "forward + backward, us", "speed"]
-    table = tabulate(rows, headers, colalign=("left", "right", "right", "right", "right"))
+    table = tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True)
     threads = torch.get_num_threads()
     return (
         f"{table}\nMedians of {_ROUNDS} rounds, taken in turn; a batch of {_BATCH} digits; {threads} threads in an op."
