@@ -44,12 +44,12 @@ lint: $(BUILT)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.h' '*.cpp')
 
 format: $(BUILT)  ## put all code into the style that lint asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp')
+	$(BIN)/clang-format -i $$(git ls-files '*.h' '*.cpp')
 
 check-torch:  ## build against another torch and verify there, as in make check-torch TORCH=2.11.0
 	@$(PYTHON) setup.py --check-tools

@@ -1,0 +1,118 @@
+// Random windows through copy_window_cpu, against a plain loop over indexes; for AddressSanitizer to watch, since input
+// and output lie in allocations of just their size. Arguments: how many windows, the seed. Prints the number copied.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "../../csrc/kernels/window_cpu.h"
+
+using namespace torchcrop_fast;
+
+namespace {
+
+std::mt19937 rng;
+
+int64_t draw(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(rng); }
+
+// Strides that lay these sizes out without overlap, the dimensions in a random order, now and then with gaps.
+std::vector<int64_t> draw_strides(const std::vector<int64_t>& sizes, bool gaps) {
+  std::vector<size_t> order(sizes.size());
+  for (size_t d = 0; d < order.size(); ++d) order[d] = d;
+  if (draw(0, 1)) std::shuffle(order.begin(), order.end(), rng);
+  std::vector<int64_t> strides(sizes.size());
+  int64_t stride = gaps ? draw(1, 2) : 1;
+  for (size_t i = order.size(); i-- > 0;) {
+    strides[order[i]] = stride;
+    stride *= sizes[order[i]] + (gaps ? draw(0, 1) : 0);
+  }
+  return strides;
+}
+
+int64_t extent(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides) {
+  int64_t last = 0;
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    if (sizes[d] == 0) return 0;
+    last += (sizes[d] - 1) * strides[d];
+  }
+  return last + 1;
+}
+
+// Copies one random window in one or several ranges and compares; false where an element is wrong.
+bool try_one() {
+  const int element_sizes[] = {1, 2, 4, 8, 16};
+  const int bytes = element_sizes[draw(0, 4)];
+  const int dims = static_cast<int>(draw(0, 5));
+  const int64_t longest = dims == 1 ? 400 : (dims == 2 ? 80 : 7);
+  std::vector<int64_t> sizes, in_sizes, starts;
+  for (int d = 0; d < dims; ++d) {
+    in_sizes.push_back(draw(0, longest));
+    sizes.push_back(draw(1, longest));
+    starts.push_back(draw(0, 2) ? draw(-sizes[d], in_sizes[d]) : 0);
+    if (draw(0, 2) == 0) sizes[d] = in_sizes[d] = std::max<int64_t>(in_sizes[d], 1), starts[d] = 0;
+  }
+  auto in_strides = draw_strides(in_sizes, draw(0, 3) == 0);
+  const auto out_strides = draw_strides(sizes, draw(0, 3) == 0);
+  if (dims > 0 && draw(0, 5) == 0) in_strides[draw(0, dims - 1)] = 0;
+
+  const int64_t in_bytes = extent(in_sizes, in_strides) * bytes;
+  const int64_t out_bytes = extent(sizes, out_strides) * bytes;
+  std::unique_ptr<char[]> in(new char[in_bytes]), out(new char[out_bytes]);
+  for (int64_t i = 0; i < in_bytes; ++i) in[i] = static_cast<char>(rng());
+  std::memset(out.get(), 0x5a, out_bytes);
+  std::vector<char> expected(out.get(), out.get() + out_bytes);
+
+  Window window;
+  window.in = in.get();
+  window.out = out.get();
+  window.element_size = bytes;
+  window.dims = 0;
+  const bool uniform = draw(0, 1);
+  for (auto& byte : window.fill) byte = uniform ? 0 : static_cast<unsigned char>(rng());
+  std::vector<int> order(dims);
+  for (int d = 0; d < dims; ++d) order[d] = d;
+  if (draw(0, 1)) {
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return out_strides[a] > out_strides[b]; });
+  }
+  for (const int d : order) append_dim(window, {sizes[d], starts[d], in_sizes[d], in_strides[d], out_strides[d]});
+
+  int64_t numel = 1;
+  for (const int64_t size : sizes) numel *= size;
+  for (int64_t i = 0; i < numel; ++i) {
+    int64_t rest = i, in_offset = 0, out_offset = 0;
+    bool inside = true;
+    for (int d = dims; d-- > 0;) {
+      const int64_t index = rest % sizes[d], at = starts[d] + index;
+      rest /= sizes[d];
+      inside = inside && at >= 0 && at < in_sizes[d];
+      in_offset += at * in_strides[d];
+      out_offset += index * out_strides[d];
+    }
+    const void* from = inside ? static_cast<const void*>(in.get() + in_offset * bytes) : window.fill;
+    std::memcpy(expected.data() + out_offset * bytes, from, bytes);
+  }
+
+  for (int64_t begin = 0; begin < numel;) {
+    const int64_t end = draw(0, 1) ? numel : draw(begin + 1, numel);
+    copy_window_cpu(window, begin, end);
+    begin = end;
+  }
+  return std::memcmp(out.get(), expected.data(), out_bytes) == 0;
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+  const int count = std::atoi(arguments[1]);
+  rng.seed(std::atoi(arguments[2]));
+  for (int i = 0; i < count; ++i) {
+    if (!try_one()) {
+      std::printf("window %d of seed %s is wrong\n", i, arguments[2]);
+      return 1;
+    }
+  }
+  std::printf("%d windows copied\n", count);
+}

@@ -1,0 +1,56 @@
+"""The torch-free kernels on their own, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SANITIZED = ["g++", "-std=c++20", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Compile the fuzzer against the kernel's source, changed by replacements that must each match once."""
+    folder = tmp_path_factory.mktemp("kernels")
+    include = f"-I{ROOT / 'csrc/kernels'}"
+    fuzzer = folder / "fuzzer.o"
+    subprocess.run([*SANITIZED, "-c", ROOT / "tests/cpp/window_cpu_fuzz.cpp", "-o", fuzzer], check=True)
+
+    def compile_with(*replacements):
+        source = (ROOT / "csrc/kernels/window_cpu.cpp").read_text()
+        for old, new in replacements:
+            assert source.count(old) == 1, old
+            source = source.replace(old, new)
+        kernel = folder / "window_cpu.cpp"
+        kernel.write_text(source)
+        program = folder / "fuzz"
+        subprocess.run([*SANITIZED, include, kernel, fuzzer, "-o", program], check=True)
+        return program
+
+    return compile_with
+
+
+def fuzz(program, count, seed):
+    return subprocess.run([program, str(count), str(seed)], capture_output=True, text=True, check=False)
+
+
+def test_random_windows(build):
+    program = build()
+    for seed in range(4):
+        done = fuzz(program, 5000, seed)
+        assert (done.returncode, done.stdout) == (0, "5000 windows copied\n"), done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        ("n >= 32", "n >= 31"),  # reads before a row
+        ("first = 0;", ""),  # a range's first plane decides for all
+        ("outside_ += inside ? 0 : sign;", ""),  # the border of outer dimensions
+        ("std::clamp(column_.end(), inside, last)", "last"),  # reads behind a row
+        ("fill_rows(after, end, first, last);\n  }\n\n  void fill_rows", "}\n\n  void fill_rows"),  # an unwritten tail
+    ],
+)
+def test_the_fuzzer_notices(build, mutation):
+    assert fuzz(build(mutation), 5000, 0).returncode != 0
