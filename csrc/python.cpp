@@ -18,7 +18,10 @@ enum class Entry { kPad, kCrop };
 
 const char* function_name(Entry entry) { return entry == Entry::kPad ? "pad" : "crop"; }
 const char* argument_name(Entry entry) { return entry == Entry::kPad ? "pad" : "cropping"; }
-const char* type_name(PyObject* object) { return Py_TYPE(object)->tp_name; }
+std::string_view type_name(PyObject* object) {
+  const std::string_view name = Py_TYPE(object)->tp_name;  // for some types with their module's name before it
+  return name.substr(name.rfind('.') + 1);
+}
 
 // Whether the object has a say in what torch's functions do with it: a subclass of Tensor, a proxy, a wrapper.
 bool overrides(PyObject* object) {
@@ -77,7 +80,8 @@ bool read_value(PyObject* object, std::optional<at::Scalar>& value) {
   } else if (torch::is_symint(object) || torch::is_symfloat(object) || torch::is_symbool(object)) {
     return false;
   } else {
-    THPObjectPtr item(PyObject_CallMethod(object, "item", nullptr));
+    const bool differentiates = THPVariable_Check(object) && THPVariable_Unpack(object).requires_grad();
+    THPObjectPtr item(differentiates ? nullptr : PyObject_CallMethod(object, "item", nullptr));
     PyErr_Clear();
     TORCH_CHECK_TYPE(
         item && (PyFloat_Check(item.get()) || PyLong_Check(item.get()) || PyComplex_Check(item.get())),
@@ -87,21 +91,39 @@ bool read_value(PyObject* object, std::optional<at::Scalar>& value) {
   return true;
 }
 
+// The attribute of torch that a path of names leads to.
+PyObject* find_in_torch(std::initializer_list<const char*> path) {
+  THPObjectPtr found(PyImport_ImportModule("torch"));
+  for (const char* name : path) {
+    found = found ? PyObject_GetAttrString(found.get(), name) : nullptr;
+  }
+  return found.release();
+}
+
+// Pads by sizes that a trace records: torch.ops cannot take such entries, ATen's pad can.
+PyObject* trace_aten(PyObject* input, PyObject* pad, PyObject* value) {
+  static PyObject* const aten = find_in_torch({"constant_pad_nd"});
+  THPObjectPtr zero(PyLong_FromLong(0));
+  return aten ? PyObject_CallFunctionObjArgs(aten, input, pad, value == Py_None ? zero.get() : value, nullptr)
+              : nullptr;
+}
+
 // The same call through torch.ops, for all that the fast way leaves out.
 PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
-  static PyObject* const op = [] {
-    THPObjectPtr torch(PyImport_ImportModule("torch"));
-    THPObjectPtr ops(torch ? PyObject_GetAttrString(torch.get(), "ops") : nullptr);
-    THPObjectPtr library(ops ? PyObject_GetAttrString(ops.get(), "torchcrop_fast") : nullptr);
-    return library ? PyObject_GetAttrString(library.get(), "pad") : nullptr;
-  }();
+  static PyObject* const op = find_in_torch({"ops", "torchcrop_fast", "pad"});
   THPObjectPtr pad(PySequence_List(entries));
-  for (Py_ssize_t i = 0; pad && entry == Entry::kCrop && i < PyList_GET_SIZE(pad.get()); ++i) {
-    PyObject* const negative = PyNumber_Negative(PyList_GET_ITEM(pad.get(), i));
-    if (!negative) {
+  bool traced = false;
+  for (Py_ssize_t i = 0; pad && i < PyList_GET_SIZE(pad.get()); ++i) {
+    PyObject* const item = PyList_GET_ITEM(pad.get(), i);
+    traced = traced || (torch::jit::tracer::isTracing() && THPVariable_Check(item));
+    PyObject* const signed_item = entry == Entry::kCrop ? PyNumber_Negative(item) : Py_NewRef(item);
+    if (!signed_item) {
       return nullptr;
     }
-    PyList_SetItem(pad.get(), i, negative);
+    PyList_SetItem(pad.get(), i, signed_item);
+  }
+  if (traced && out == Py_None) {
+    return trace_aten(input, pad.get(), value);
   }
   THPObjectPtr args(pad ? Py_BuildValue("(OOsO)", input, pad.get(), "constant", value) : nullptr);
   THPObjectPtr kwargs(out == Py_None ? PyDict_New() : Py_BuildValue("{sO}", "out", out));

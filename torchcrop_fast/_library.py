@@ -27,7 +27,8 @@ def load() -> None:
         torch.ops.load_library(str(OPS_LIBRARY))  # type: ignore[no-untyped-call]
         importlib.import_module("torchcrop_fast._C")
     except (OSError, ImportError) as error:
-        raise ImportError(f"torchcrop_fast's libraries do not load ({error}): {_HOW_TO_BUILD}.") from error
+        reason = error.__cause__ or error  # torch tells only which file it was, and keeps the reason behind
+        raise ImportError(f"torchcrop_fast's libraries do not load ({reason}): {_HOW_TO_BUILD}.") from error
 
 
 def _release(version: str) -> list[str]:

@@ -5,7 +5,7 @@ them they trace ATen's ops instead, which fuse, need no library at run time, and
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import SupportsIndex, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -135,6 +135,9 @@ def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, c
         True
     """
     if not copy:
+        if has_torch_function_unary(input):
+            return handle_torch_function(crop, (input,), input, cropping, out=out, copy=copy)
+        _check_types("crop", input, "cropping", cropping)
         return _view(input, list(cropping), out)
     if is_compiling():
         return _traced_pad(input, [-entry for entry in cropping], None, out)
@@ -184,6 +187,7 @@ def center_crop(input: Tensor, size: Sequence[int], rounding: str = "torchvision
     """
     if has_torch_function_unary(input):
         return handle_torch_function(center_crop, (input,), input, size, rounding)
+    _check_types("center_crop", input, "size", size)
     return _center_crop(input, list(size), rounding)
 
 
@@ -205,6 +209,18 @@ def _center_start(available: int, wanted: int, rounding: str) -> int:
     return start if surplus >= 0 else -(-surplus // 2)
 
 
+def _check_types(function: str, input: Tensor, name: str, entries: Sequence[int]) -> None:
+    """What _C checks, in its words, for the functions that don't enter it."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{function}: input must be a Tensor, got {type(input).__name__}")
+    if not isinstance(entries, (list, tuple)):
+        raise TypeError(f"{function}: {name} must be a list or tuple of ints, got {type(entries).__name__}")
+    for position, entry in enumerate(entries):
+        if isinstance(entry, bool) or not isinstance(entry, (int, torch.SymInt, Tensor, SupportsIndex)):
+            raise TypeError(f"{function}: {name} must hold ints, got {type(entry).__name__} at position {position}")
+
+
+@_scripts_while_tracing
 def _view(input: Tensor, cropping: list[int], out: Tensor | None) -> Tensor:
     """Crop without a copy."""
     if out is not None:
@@ -221,8 +237,7 @@ def _view(input: Tensor, cropping: list[int], out: Tensor | None) -> Tensor:
 def _traced_pad(input: Tensor, pad: list[int], value: complex | None, out: Tensor | None) -> Tensor:
     """Pad for graphs: slices for what is taken away, ATen's pad for what is added."""
     if out is not None:
-        torch.ops.torchcrop_fast.pad(input, pad, "constant", value, out=out)
-        return out
+        return _copy_to(out, _traced_pad(input, pad, value, None))
     _check_pad(input, pad)
     window = input
     for i in range(0, len(pad), 2):
@@ -234,6 +249,21 @@ def _traced_pad(input: Tensor, pad: list[int], value: complex | None, out: Tenso
         added = [entry if entry > 0 else 0 for entry in pad]  # no max(): it would stay in the graph
         return torch.constant_pad_nd(window, added, 0 if value is None else value)
     return window.clone()
+
+
+def _copy_to(out: Tensor, padded: Tensor) -> Tensor:
+    """Write to out in a graph. The errors are the op's."""
+    if out.dtype != padded.dtype:
+        dtypes = [str(dtype).removeprefix("torch.") for dtype in (padded.dtype, out.dtype)]
+        raise RuntimeError("pad: out must have input's dtype {}, got {}".format(*dtypes))
+    if out.device != padded.device:
+        raise RuntimeError(f"pad: out must be on input's device {padded.device}, got {out.device}")
+    if out.shape != padded.shape:
+        raise RuntimeError(
+            f"pad: out must have sizes {list(padded.shape)} where it cannot be resized, as in a graph,"
+            f" got {list(out.shape)}"
+        )
+    return out.copy_(padded)
 
 
 def _check_pad(input: Tensor, pad: list[int]) -> None:

@@ -218,12 +218,13 @@ def _torch_order(layer: str, dims: int, cropping: int | Sequence[int] | Sequence
     """Bring all that a Crop layer takes into torch's order."""
     names = ["left", "right", "top", "bottom", "front", "back"][: 2 * dims]
     pairs = [f"({names[i]}, {names[i + 1]})" for i in range(0, len(names), 2)]
-    expected = f"an int, ({', '.join(names)})" + (f" or ({', '.join(reversed(pairs))})" if dims > 1 else "")
+    flat_or_pairs = f"({', '.join(names)})" + (f" or ({', '.join(reversed(pairs))})" if dims > 1 else "")
+    expected = f"an int{',' if dims > 1 else ' or'} {flat_or_pairs}"
     wrong = f"{layer}: cropping must be {expected}, got {cropping!r}"
     try:
-        if not isinstance(cropping, Sequence) or isinstance(cropping, str):
+        if not isinstance(cropping, Sequence):
             return (operator.index(cropping),) * (2 * dims)
-        if all(isinstance(entry, Sequence) for entry in cropping):
+        if all(isinstance(entry, Sequence) and not isinstance(entry, str) for entry in cropping):
             keras = cast(Sequence[Sequence[int]], cropping)
             if len(keras) != dims or any(len(pair) != 2 for pair in keras):
                 raise ValueError(wrong)
@@ -277,7 +278,7 @@ class CenterCrop(nn.Module):
         if len(self.size) == 1:
             self.size *= 2
         self.rounding = rounding
-        self.forward(torch.empty(self.size, device="meta"))  # raises where size or rounding is wrong
+        self.forward(torch.empty([1] * len(self.size), device="meta"))  # raises where size or rounding is wrong
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.center_crop(input, self.size, self.rounding)

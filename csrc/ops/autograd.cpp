@@ -14,6 +14,7 @@ namespace torchcrop_fast {
 namespace {
 
 using torch::autograd::variable_list;
+namespace compiled = torch::dynamo::autograd;
 
 // A node of the graph, owned as this version of torch owns its own.
 template <class T, class... Args>
@@ -23,6 +24,10 @@ auto make_node(Args&&... args) {
 #else
   return std::shared_ptr<T>(new T(std::forward<Args>(args)...), torch::autograd::deleteNode);
 #endif
+}
+
+variable_list pad_backward(const variable_list& grads, c10::SymIntArrayRef grad_pad) {
+  return {grads[0].defined() ? torchcrop_fast::pad_symint(grads[0], grad_pad) : at::Tensor()};
 }
 
 struct PadBackward : torch::autograd::Node {
@@ -35,20 +40,29 @@ struct PadBackward : torch::autograd::Node {
   std::string name() const override { return "PadBackward"; }
 
   variable_list apply(variable_list&& grads) override {
-    if (!grads[0].defined() || !task_should_compute_output(0)) {
-      return {at::Tensor()};
-    }
-    return {torchcrop_fast::pad_symint(grads[0], grad_pad)};
+    return task_should_compute_output(0) ? pad_backward(grads, grad_pad) : variable_list(1);
   }
 
-  void compiled_args(torch::dynamo::autograd::CompiledNodeArgs& args) const override { args.collect(grad_pad); }
+  // Compiled autograd runs no node while it records: it asks for a function and what to call it with. The pad is part
+  // of what the graph is compiled for, since as a symbol it would leave shapes undecided.
+  void compiled_args(compiled::CompiledNodeArgs& args) const override {
+    for (const c10::SymInt& entry : grad_pad) {
+      args.collect(entry.guard_int(__FILE__, __LINE__));
+    }
+  }
 
-  variable_list apply_with_saved(
-      const variable_list& grads, torch::dynamo::autograd::SwapSavedVariables& saved) override {
-    saved.before(grad_pad);
-    variable_list result = apply(variable_list(grads));
-    saved.after(grad_pad);
-    return result;
+  variable_list apply_with_saved(const variable_list& grads, compiled::SwapSavedVariables& saved) override {
+    using Pad = compiled::IValuePacker<std::vector<c10::SymInt>>;
+    const auto run = [](const variable_list& inputs, const std::vector<c10::IValue>& args) {
+      return pad_backward(inputs, Pad::unpack(args[0]));
+    };
+    using Edges = compiled::IValuePacker<std::vector<std::optional<torch::autograd::InputMetadata>>>;
+    const auto& compiler = compiled::getPyCompilerInterface();
+    static const std::string function =
+        compiler->bind_function(saved.get_py_compiler(), "torchcrop_fast_pad_backward", run, {Pad::packed_type()});
+    return compiler->call_function(
+        saved.get_py_compiler(), "apply_functional", function, grads, {Pad::pack(grad_pad)},
+        Edges::pack(compiled::get_input_metadata(next_edges())));
   }
 
   std::vector<c10::SymInt> grad_pad;  // the pad of the gradient

@@ -2,7 +2,6 @@
 #include "check.h"
 
 #include <ATen/Dispatch_v2.h>
-#include <ATen/MemoryOverlap.h>
 #include <ATen/core/Formatting.h>
 #include <c10/util/SmallVector.h>
 #include <c10/util/irange.h>
@@ -10,9 +9,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 namespace torchcrop_fast {
 namespace {
+
+// As Python writes it, without torch before it.
+std::string name(at::ScalarType dtype) { return std::string(c10::getDtypeNames(dtype).first); }
 
 std::optional<int64_t> concrete(int64_t size) { return size; }
 std::optional<int64_t> concrete(const c10::SymInt& size) { return size.maybe_as_int(); }
@@ -68,6 +71,36 @@ bool reaches(const Steps* steps, const Steps* end, int64_t target, int64_t& budg
   const int64_t most = std::min(steps->count - 1, target / steps->stride);
   for (int64_t multiple = least; multiple <= most; ++multiple) {
     if (--budget < 0 || reaches(steps + 1, end, target - multiple * steps->stride, budget)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Whether two elements of a tensor lie at the same place: whether some sum of multiples of its strides, -(size - 1) to
+// size - 1 of each and not all of them 0, is 0. Asked once for each stride: is it, with those before left out?
+bool repeats(const at::Tensor& tensor) {
+  c10::SmallVector<Steps, 8> steps;
+  for (const auto d : c10::irange(tensor.dim())) {
+    if (tensor.size(d) > 1 && tensor.stride(d) == 0) {
+      return true;
+    }
+    if (tensor.size(d) > 1) {
+      steps.push_back({tensor.stride(d), tensor.size(d)});
+    }
+  }
+  std::sort(steps.begin(), steps.end(), [](const Steps& x, const Steps& y) { return x.stride > y.stride; });
+  int64_t budget = 1000000;
+  for (auto* first = steps.begin(); first != steps.end(); ++first) {
+    // first takes 1 to (count - 1) multiples; the others their full range, moved to begin at 0.
+    c10::SmallVector<Steps, 8> others(first, steps.end());
+    int64_t target = -first->stride;
+    others[0].count = first->count - 1;
+    for (auto* other = others.begin() + 1; other != others.end(); ++other) {
+      target += other->stride * (other->count - 1);
+      other->count = 2 * other->count - 1;
+    }
+    if (target >= 0 && reaches(others.begin(), others.end(), target, budget)) {
       return true;
     }
   }
@@ -144,12 +177,19 @@ std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType
   std::array<unsigned char, 16> bytes{};
   AT_DISPATCH_V2(
       dtype, "pad", AT_WRAP([&] {
-        scalar_t fill;
-        try {
-          fill = value.to<scalar_t>();
-        } catch (const c10::Error&) {
-          TORCH_CHECK(false, "pad: value must fit dtype ", dtype, ", got ", value);
+        scalar_t fill{};
+        bool fits = !value.isComplex() || at::isComplexType(dtype);
+        if constexpr (std::is_unsigned_v<scalar_t> && !std::is_same_v<scalar_t, bool>) {
+          fits = fits && !(value.isIntegral(/*includeBool=*/false) && value.to<double>() < 0);  // to() would wrap it
         }
+        try {
+          // Where it is rounded, it is rounded as by F.pad, whose value is a double.
+          const bool rounds = at::isFloatingType(dtype) && !value.isComplex();
+          fill = !fits ? fill : (rounds ? at::Scalar(value.to<double>()) : value).to<scalar_t>();
+        } catch (const std::exception&) {
+          fits = false;
+        }
+        TORCH_CHECK(fits, "pad: value must fit dtype ", name(dtype), ", got ", value);
         static_assert(sizeof(fill) <= sizeof(bytes));
         std::memcpy(bytes.data(), &fill, sizeof(fill));
       }),
@@ -160,17 +200,16 @@ std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType
 
 void check_out(const at::Tensor& input, const at::Tensor& out) {
   TORCH_CHECK(
-      out.scalar_type() == input.scalar_type(), "pad: out must have input's dtype ", input.scalar_type(), ", got ",
-      out.scalar_type());
+      out.scalar_type() == input.scalar_type(), "pad: out must have input's dtype ", name(input.scalar_type()),
+      ", got ", name(out.scalar_type()));
   TORCH_CHECK(
       out.device() == input.device(), "pad: out must be on input's device ", input.device(), ", got ", out.device());
 }
 
 void check_out_memory(const at::Tensor& input, const at::Tensor& out) {
   TORCH_CHECK(
-      at::has_internal_overlap(out) != at::MemOverlap::Yes,
-      "pad: out must not have elements that share memory, got one of sizes ", out.sizes(), " and strides ",
-      out.strides());
+      out.numel() == 0 || !repeats(out), "pad: out must not have elements that share memory, got one of sizes ",
+      out.sizes(), " and strides ", out.strides());
   void* const out_data = out.mutable_data_ptr();  // first: a lazy clone gets memory of its own here
   TORCH_CHECK(!share_memory(input, input.const_data_ptr(), out, out_data), "pad: out must not share memory with input");
 }

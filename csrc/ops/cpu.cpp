@@ -50,8 +50,10 @@ void pad_out_cpu(
   const auto pad = concrete(sym_pad);
   const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
   check_out(input, out);
-  at::native::resize_output(out, sizes);
   check_out_memory(input, out);
+  if (at::native::resize_output(out, sizes)) {
+    check_out_memory(input, out);
+  }
   const auto window = pad_window(input, pad, value, out);
   run(window, out.numel());
 }

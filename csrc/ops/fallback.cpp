@@ -12,8 +12,8 @@ namespace {
 void check(
     const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
   check_pad<c10::SymInt>(input.sym_sizes(), pad, mode, input.element_size());
-  if (pads(pad) && !at::isQIntType(input.scalar_type())) {
-    check_fill(value.value_or(0), input.scalar_type());
+  if (value && pads(pad) && !at::isQIntType(input.scalar_type())) {
+    check_fill(*value, input.scalar_type());
   }
 }
 

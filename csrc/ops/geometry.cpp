@@ -58,8 +58,9 @@ Window pad_window(
   window.out = static_cast<char*>(out.mutable_data_ptr());
   window.element_size = static_cast<int>(input.element_size());
   window.dims = 0;
-  if (pads(pad)) {
-    const auto bytes = check_fill(value.value_or(0), input.scalar_type());
+  std::memset(window.fill, 0, sizeof(window.fill));
+  if (value && pads(pad)) {
+    const auto bytes = check_fill(*value, input.scalar_type());
     std::memcpy(window.fill, bytes.data(), bytes.size());
   }
   if (out.numel() == 0) {

@@ -1,0 +1,36 @@
+// Conjugate and Negative: out may be a view that turns what is written to it. torch's fallback for these keys expects
+// an op to return what it writes to, which ours may not.
+#include <ATen/native/Resize.h>
+#include <torch/library.h>
+#include <torchcrop_fast/ops.h>
+
+#include "check.h"
+#include "handles.h"
+
+namespace torchcrop_fast {
+namespace {
+
+void pad_out_lazy_views(
+    const at::Tensor& input,
+    c10::SymIntArrayRef pad,
+    std::string_view mode,
+    const std::optional<at::Scalar>& value,
+    at::Tensor& out) {
+  const at::Tensor resolved = input.resolve_conj().resolve_neg();
+  if (!out.is_conj() && !out.is_neg()) {
+    pad_out_handle().call(resolved, pad, mode, value, out);
+    return;
+  }
+  check_out(input, out);
+  check_out_memory(input, out);
+  const at::Tensor padded = torchcrop_fast::pad_symint(resolved, pad, mode, value);
+  at::native::resize_output_symint(out, padded.sym_sizes());
+  out.copy_(padded);
+}
+
+}  // namespace
+}  // namespace torchcrop_fast
+
+TORCH_LIBRARY_IMPL(torchcrop_fast, Conjugate, m) { m.impl("pad.out", torchcrop_fast::pad_out_lazy_views); }
+
+TORCH_LIBRARY_IMPL(torchcrop_fast, Negative, m) { m.impl("pad.out", torchcrop_fast::pad_out_lazy_views); }

@@ -1,0 +1,472 @@
+"""The built libraries: links, threads, the GIL, fork, the cost of an import, and when the fast entry steps aside."""
+
+import itertools
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import torchcrop_fast as tcf
+from torchcrop_fast import _C, _library, functional
+
+
+def tool(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_ops_library_carries_no_python_abi():
+    assert _library.OPS_LIBRARY.name == "libtorchcrop_fast.so"
+    assert _library.OPS_LIBRARY.exists()
+
+
+def test_ops_library_needs_no_python():
+    library = str(_library.OPS_LIBRARY)
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", tool("readelf", "--dynamic", "--wide", library))
+    assert "libtorch_cpu.so" in needed
+    assert not [name for name in needed if "python" in name]
+    symbols = tool("nm", "--dynamic", "--demangle", library)
+    assert "torchcrop_fast::pad" in symbols
+    python = re.compile(r"\b_?Py[A-Z_]|pybind11|THPVariable|torch::python")
+    assert not [line for line in symbols.splitlines() if python.search(line)]
+    # The pattern finds Python where there is some.
+    assert python.search(tool("nm", "--dynamic", "--demangle", _C.__file__))
+
+
+def test_ops_library_exports_the_public_functions_alone():
+    symbols = tool("nm", "--dynamic", "--defined-only", "--demangle", str(_library.OPS_LIBRARY))
+    functions = set(re.findall(r" T ([^(\n]*)", symbols))
+    header = Path(__file__).parent.parent / "csrc" / "include" / "torchcrop_fast" / "ops.h"
+    declared = re.findall(r"^TORCHCROP_FAST_API [\w:&]+ (\w+)\(", header.read_text(), re.MULTILINE)
+    assert len(declared) > 3
+    assert functions == {f"torchcrop_fast::{name}" for name in declared}
+
+
+def test_ops_library_loads_without_python(tmp_path):
+    """A program that is no Python loads it."""
+    source, program = tmp_path / "load.c", tmp_path / "load"
+    source.write_text(
+        """
+        #include <dlfcn.h>
+        #include <stdio.h>
+        int main(int argc, char** argv) {
+          void* const library = dlopen(argv[1], RTLD_NOW | RTLD_GLOBAL);
+          puts(library ? "loaded" : dlerror());
+          return dlsym(RTLD_DEFAULT, "Py_IsInitialized") != 0;
+        }
+        """
+    )
+    tool("c++", "-x", "c", str(source), "-x", "none", "-ldl", "-o", str(program))
+    torch_libraries = str(Path(torch.__file__).parent / "lib")
+    command = ["env", f"LD_LIBRARY_PATH={torch_libraries}", str(program), str(_library.OPS_LIBRARY)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.stdout.strip(), process.returncode) == ("loaded", 0)
+
+
+def test_one_openmp_serves_torch_and_us(fresh_python):
+    printed = fresh_python(
+        """
+        import torch, torchcrop_fast
+
+        torch.set_num_threads(2)
+        torchcrop_fast.functional.pad(torch.zeros(1 << 22), (1, 1))
+        torch.zeros(1 << 22).exp()
+        paths = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line}
+        print(*sorted(path for path in paths if "gomp" in path or "libomp" in path or "iomp" in path))
+        """
+    )
+    assert len(printed.split()) == 1
+
+
+def test_large_pads_run_in_parallel(fresh_python):
+    """The work itself is shared out: with passive waiting, a thread's CPU time is work."""
+    printed = fresh_python(
+        """
+        import os
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        import time, torch
+        from torchcrop_fast import functional
+
+        def cpu_times():
+            times = {}
+            for thread in os.listdir("/proc/self/task"):
+                fields = open(f"/proc/self/task/{thread}/stat").read().rpartition(")")[2].split()
+                times[thread] = int(fields[11]) + int(fields[12])
+            return times
+
+        torch.set_num_threads(2)
+        input, out = torch.empty(16, 1024, 1024), torch.empty(16, 1024, 1026)
+        before = cpu_times()
+        end = time.perf_counter() + 1
+        while time.perf_counter() < end:
+            functional.pad(input, (1, 1), out=out)
+        spent = sorted(ticks - before.get(thread, 0) for thread, ticks in cpu_times().items())
+        print(spent[-2] / spent[-1], sum(1 for ticks in spent if ticks > 0.2 * spent[-1]))
+        """
+    )
+    second, workers = printed.split()
+    assert float(second) > 0.5
+    assert int(workers) == 2
+
+
+def test_small_pads_start_no_threads(fresh_python):
+    printed = fresh_python(
+        """
+        import os, torch
+        from torchcrop_fast import functional
+
+        torch.set_num_threads(2)
+        before = len(os.listdir("/proc/self/task"))
+        functional.pad(torch.empty(10, 1, 28, 28), (-4, -4, -4, -4))
+        print(len(os.listdir("/proc/self/task")) - before)
+        """
+    )
+    assert printed.split() == ["0"]
+
+
+LONG_INPUT_BYTES = 256 << 20  # zeros that nobody wrote: they take no memory
+
+LONG_CALLS = {
+    "pad": lambda input: functional.pad(input, (1, 1)),
+    "crop": lambda input: functional.crop(input, (1, 1)),
+    "pad_out": lambda input: functional.pad(input, (1, 1), out=torch.empty(input.numel() + 2, dtype=torch.uint8)),
+    "layer": tcf.ZeroPad1d((1, -1)),
+    "op": lambda input: torch.ops.torchcrop_fast.pad(input, [1, 1]),
+}
+
+
+def timed(call, *arguments) -> tuple[float, float]:
+    start = time.perf_counter()
+    call(*arguments)
+    return start, time.perf_counter()
+
+
+@pytest.mark.parametrize("call", LONG_CALLS.values(), ids=LONG_CALLS)
+def test_python_runs_during_a_call(call, set_num_threads):
+    """The GIL is released: the main thread looks at the clock, again and again, strictly within another's call."""
+    set_num_threads(1)
+    input = torch.zeros(LONG_INPUT_BYTES, dtype=torch.uint8)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(timed, call, input)
+        stamps = []
+        while not future.done():
+            stamps.append(time.perf_counter())
+    start, end = future.result()
+    within = [start, *(stamp for stamp in stamps if start < stamp < end), end]
+    assert len(within) > 100
+    assert max(later - earlier for earlier, later in itertools.pairwise(within)) < (end - start) / 2
+
+
+@pytest.fixture
+def _threads_keep_the_gil():
+    """No thread loses the GIL between the end of a call and its look at the clock."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_threads_keep_the_gil")
+@pytest.mark.parametrize("call", LONG_CALLS.values(), ids=LONG_CALLS)
+def test_calls_of_two_threads_overlap(call, set_num_threads):
+    set_num_threads(1)
+    input = torch.zeros(LONG_INPUT_BYTES, dtype=torch.uint8)
+    together = threading.Barrier(2)
+
+    def wait_and_call():
+        together.wait()
+        return timed(call, input)
+
+    with ThreadPoolExecutor(2) as pool:
+        (start_1, end_1), (start_2, end_2) = [future.result() for future in [pool.submit(wait_and_call) for _ in "12"]]
+    overlap = min(end_1, end_2) - max(start_1, start_2)
+    assert overlap > min(end_1 - start_1, end_2 - start_2) / 2
+
+
+def test_threads_get_their_own_results(set_num_threads):
+    """Many threads, each with other shapes, small ones and such that run in parallel themselves."""
+    set_num_threads(2)
+    generator = torch.Generator().manual_seed(0)
+
+    def case(i: int):
+        width = int(torch.randint(3, 60, (), generator=generator))
+        input = torch.rand(40_000 if i % 4 == 0 else 5, width, generator=generator)
+        pad = tuple(torch.randint(-(width // 2), 5, (2,), generator=generator).tolist())
+        return input, pad, F.pad(input, pad, value=i)
+
+    cases = [case(i) for i in range(160)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            results = pool.map(lambda i: functional.pad(cases[i][0], cases[i][1], value=i), range(len(cases)))
+            assert all(torch.equal(result, expected) for result, (_, _, expected) in zip(results, cases, strict=True))
+
+
+def test_forked_children_pad_right(fresh_python):
+    """As the workers of a DataLoader do: they set the number of threads to 1, since OpenMP does not survive a fork."""
+    printed = fresh_python(
+        """
+        import os, torch
+        import torch.nn.functional as F
+        from torchcrop_fast import functional
+
+        torch.set_num_threads(2)
+        input = torch.rand(64, 256, 256)
+        expected = F.pad(input, (1, -2, 3, 0))
+        functional.pad(input, (1, -2, 3, 0))  # in parallel, in the parent
+        for _ in range(3):
+            child = os.fork()
+            if child == 0:
+                torch.set_num_threads(1)
+                right = torch.equal(functional.pad(input, (1, -2, 3, 0)), expected)
+                os._exit(0 if right else 1)
+            print(os.waitpid(child, 0)[1])
+        print(torch.equal(functional.pad(input, (1, -2, 3, 0)), expected))
+        """
+    )
+    assert printed.split() == ["0", "0", "0", "True"]
+
+
+def test_workers_of_a_data_loader_crop(fresh_python):
+    printed = fresh_python(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+        from torchcrop_fast import functional
+
+        def collate(images):
+            return functional.crop(torch.stack(images), (4, 4, 4, 4))
+
+        torch.manual_seed(0)
+        torch.set_num_threads(2)
+        images = torch.rand(12, 3, 256, 256)
+        functional.pad(images, (1, 1))  # in parallel, in the parent
+        for _ in range(2):
+            loader = DataLoader(
+                images, batch_size=4, num_workers=2, collate_fn=collate, multiprocessing_context="fork", timeout=60
+            )
+            print(torch.equal(torch.cat(list(loader)), images[:, :, 4:-4, 4:-4]))
+        """
+    )
+    assert printed.split() == ["True", "True"]
+
+
+def test_import_is_cheap_beyond_torch(fresh_python):
+    """Under 50 ms, and nothing that a crop does not need."""
+    code = """
+        import sys, time, torch
+
+        before = set(sys.modules)
+        start = time.perf_counter()
+        import torchcrop_fast
+        print(time.perf_counter() - start, *sorted(set(sys.modules) - before))
+        """
+    runs = [fresh_python(code).split() for _ in range(5)]
+    assert statistics.median(float(seconds) for seconds, *_ in runs) < 0.050
+    for _, *modules in runs:
+        assert {name.partition(".")[0] for name in modules} == {"torchcrop_fast"}
+
+
+@pytest.fixture
+def build_info(monkeypatch):
+    """What the libraries say they were built with; a test may say otherwise."""
+    info = sys.modules["torchcrop_fast._build_info"]
+    monkeypatch.setattr(info, "TORCH_VERSION", info.TORCH_VERSION)
+    return info
+
+
+HOW_TO_BUILD = "run 'pip install --no-build-isolation .' in the folder of torchcrop_fast's sources."
+
+
+def import_error() -> str:
+    with pytest.raises(ImportError) as error:
+        _library.load()
+    return str(error.value)
+
+
+def test_unbuilt_package_says_how_to_build_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchcrop_fast._build_info", None)
+    assert import_error() == f"torchcrop_fast is not built: {HOW_TO_BUILD}"
+
+
+def test_unbuilt_sources_say_how_to_build_them(tmp_path, fresh_python):
+    """The package's Python files alone, as a fresh clone has them."""
+    package = tmp_path / "torchcrop_fast"
+    package.mkdir()
+    for path in Path(tcf.__file__).parent.glob("*.py"):
+        if path.name != "_build_info.py":
+            (package / path.name).write_text(path.read_text())
+    printed = fresh_python(
+        """
+        import sys
+
+        sys.path.insert(0, sys.argv[1])
+        # An editable install would lend them its own build.
+        sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+        try:
+            import torchcrop_fast
+        except ImportError as error:
+            print(error)
+        """,
+        str(tmp_path),
+    )
+    assert printed.strip() == f"torchcrop_fast is not built: {HOW_TO_BUILD}"
+
+
+@pytest.mark.parametrize("built", ["1.13.0", "2.99.1+cu130", "3.14.1"])
+def test_libraries_of_another_torch_say_so(build_info, built):
+    build_info.TORCH_VERSION = built
+    assert import_error() == (
+        f"torchcrop_fast was built for torch {built}, and torch {torch.__version__} is installed: {HOW_TO_BUILD}"
+    )
+
+
+def test_libraries_of_another_patch_release_load(build_info):
+    major, minor, *_ = torch.__version__.split(".")
+    build_info.TORCH_VERSION = f"{major}.{minor}.99+cpu"
+    _library.load()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a library" * 100, None], ids=["empty", "garbage", "missing"])
+def test_broken_ops_library_says_so(monkeypatch, tmp_path, content):
+    broken = tmp_path / "libtorchcrop_fast.so"
+    if content is not None:
+        broken.write_bytes(content)
+    monkeypatch.setattr(_library, "OPS_LIBRARY", broken)
+    text = import_error()
+    assert text.startswith("torchcrop_fast's libraries do not load (")
+    assert str(broken) in text
+    assert text.endswith(f"): {HOW_TO_BUILD}")
+
+
+def test_missing_entry_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchcrop_fast._C", None)
+    text = import_error()
+    assert text.startswith("torchcrop_fast's libraries do not load (")
+    assert text.endswith(f"): {HOW_TO_BUILD}")
+
+
+class Image(torch.Tensor):
+    """A subclass that notes the functions it is asked about."""
+
+    seen: list = []
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        cls.seen.append(func)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+class Recorder(TorchFunctionMode):
+    """A mode that notes the functions it is asked about."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.seen.append(func)
+        return func(*args, **(kwargs or {}))
+
+
+ENTRIES = {
+    "pad": lambda x: functional.pad(x, (1, -2), value=0.5),
+    "pad_out": lambda x: functional.pad(x, (1, -2), out=OUT),
+    "crop": lambda x: functional.crop(x, [1, 2]),
+    "crop_out": lambda x: functional.crop(x, [-1, 2], out=OUT),
+    "Crop2d": tcf.Crop2d(1),
+    "ZeroPad2d": tcf.ZeroPad2d((1, -1, 2, -2)),
+}
+OUT = torch.empty(2, 8, 8)
+
+
+@pytest.mark.parametrize("call", ENTRIES.values(), ids=ENTRIES)
+def test_entry_steps_aside_for_subclasses(call):
+    x = torch.rand(2, 8, 9)
+    expected = call(x).clone()
+    Image.seen = []
+    result = call(x.as_subclass(Image))
+    assert Image.seen == [torch.ops.torchcrop_fast.pad]
+    assert torch.equal(result.as_subclass(torch.Tensor), expected)
+    assert type(result) is (torch.Tensor if result is OUT else Image)
+
+
+def test_entry_steps_aside_for_a_subclass_as_out():
+    x, out = torch.rand(2, 8, 9), torch.empty(2, 8, 8).as_subclass(Image)
+    Image.seen = []
+    assert functional.pad(x, (1, -2), out=out) is out
+    assert Image.seen == [torch.ops.torchcrop_fast.pad]
+    assert torch.equal(out.as_subclass(torch.Tensor), F.pad(x, (1, -2)))
+
+
+@pytest.mark.parametrize("call", ENTRIES.values(), ids=ENTRIES)
+def test_entry_steps_aside_for_modes(call):
+    x = torch.rand(2, 8, 9)
+    expected = call(x).clone()
+    with Recorder() as mode:
+        result = call(x)
+    assert mode.seen == [torch.ops.torchcrop_fast.pad]
+    assert torch.equal(result, expected)
+    call(x)
+    assert len(mode.seen) == 1
+
+
+def test_center_crop_tells_subclasses_and_modes():
+    x = torch.rand(2, 8, 9)
+    expected = functional.center_crop(x, [3, 4])
+    Image.seen = []
+    result = functional.center_crop(x.as_subclass(Image), [3, 4])
+    assert type(result) is Image
+    assert torch.equal(result.as_subclass(torch.Tensor), expected)
+    with Recorder() as mode:
+        assert torch.equal(functional.center_crop(x, [3, 4]), expected)
+    assert Image.seen[:1] == mode.seen[:1] == [functional.center_crop]
+
+
+def test_parameters_take_the_fast_way():
+    """A Parameter says nothing about torch's functions, and gives a plain tensor."""
+    parameter = torch.nn.Parameter(torch.rand(2, 8, 9))
+    result = functional.pad(parameter, (1, -2))
+    assert type(result) is torch.Tensor
+    assert torch.equal(result, F.pad(parameter, (1, -2)))
+    result.sum().backward()
+    assert parameter.grad.sum() == 2 * 8 * 7
+
+
+def test_dispatch_modes_see_the_op():
+    class Seen(TorchDispatchMode):
+        ops: list = []
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.ops.append(func)
+            return func(*args, **(kwargs or {}))
+
+    x, out = torch.rand(2, 8, 9), torch.empty(2, 8, 8)
+    with Seen() as mode:
+        functional.pad(x, (1, -2))
+        functional.crop(x, (1, 2))
+        functional.pad(x, (1, -2), out=out)
+    pad = torch.ops.torchcrop_fast.pad
+    assert mode.ops == [pad.default, pad.default, pad.out]
+
+
+def test_entry_steps_aside_for_fx_proxies():
+    graph = torch.fx.symbolic_trace(ENTRIES["pad"]).graph
+    assert [node.target for node in graph.nodes if node.op == "call_function"] == [torch.ops.torchcrop_fast.pad]
+    graph = torch.fx.symbolic_trace(lambda x: functional.crop(x, [x.size(0), 1])).graph
+    assert torch.ops.torchcrop_fast.pad in [node.target for node in graph.nodes]
+
+
+def test_entry_steps_aside_for_traces():
+    traced = torch.jit.trace(ENTRIES["crop"], torch.rand(2, 8, 9))
+    assert len(traced.graph.findAllNodes("torchcrop_fast::pad")) == 1
+    x = torch.rand(3, 4, 5)
+    assert torch.equal(traced(x), x[..., 1:-2])
