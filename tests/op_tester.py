@@ -198,7 +198,8 @@ def _check_lazy_view(case: Case, input: Tensor, expected: Tensor, view: View) ->
         out = view(torch.full_like(expected, 1))
         version = out._version
         assert case.run(argument, out) is out
-        assert torch.equal(bits(out), bits(wanted))
+        copied = view(torch.zeros_like(expected)).copy_(wanted)  # torch's own negation quiets some NaNs
+        assert torch.equal(bits(out), bits(copied))
         assert out.is_conj() == view(input).is_conj()
         assert out.is_neg() == view(input).is_neg()
         assert out._version == version + 1

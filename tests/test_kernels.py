@@ -45,7 +45,8 @@ def test_random_windows(build):
 @pytest.mark.parametrize(
     "mutation",
     [
-        ("n >= 32", "n >= 31"),  # reads before a row
+        ("use(CopyEnds<16, 2>{})", "use(CopyEnds<16, 4>{})"),  # reads before and behind a row
+        ("joined = next == kSize && ", "joined = "),  # borders that don't lie side by side, filled as if
         ("first = 0;", ""),  # a range's first plane decides for all
         ("outside_ += inside ? 0 : sign;", ""),  # the border of outer dimensions
         ("std::clamp(column_.end(), inside, last)", "last"),  # reads behind a row

@@ -1,4 +1,4 @@
-"""The crop layer that PyTorch lacks: ``nn.ZeroPad2d`` with negative padding, bit for bit, only faster.
+"""The crop layer that PyTorch lacks: ``nn.ZeroPad2d`` with negative padding, bit for bit, in one pass.
 
 Layers live here as they do in ``torch.nn``, functions in :mod:`torchcrop_fast.functional`.
 

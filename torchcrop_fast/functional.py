@@ -68,7 +68,7 @@ def pad(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    r"""Pad the last dimensions of a tensor, or crop them: :func:`torch.nn.functional.pad`, only faster.
+    r"""Pad the last dimensions of a tensor, or crop them: :func:`torch.nn.functional.pad` in one pass.
 
     Values, dtype, shape, strides and gradients are those of the reference, for every input it takes. The input is never
     copied, whatever its strides, and the result never shares its memory.

@@ -38,46 +38,76 @@ struct CopyLong {
   void operator()(char* out, const char* in, int64_t n) const { std::memcpy(out, in, n); }
 };
 
-struct CopyNothing {
-  void operator()(char*, const char*, int64_t) const {}
-};
+constexpr int64_t kShort = 128;  // the longest row, in bytes, that is copied straight-line
 
-// Calls rows(copy) with the cheapest copy of n bytes.
-template <class Rows>
-void with_copy(int64_t n, const Rows& rows) {
-  if (n > 128) {
-    rows(CopyLong{});
-  } else if (n >= 64) {
-    rows(CopyEnds<16, 4>{});
-  } else if (n >= 32) {
-    rows(CopyEnds<16, 2>{});
-  } else if (n >= 16) {
-    rows(CopyEnds<16, 1>{});
-  } else if (n >= 8) {
-    rows(CopyEnds<8, 1>{});
-  } else if (n >= 4) {
-    rows(CopyEnds<4, 1>{});
-  } else if (n >= 2) {
-    rows(CopyEnds<2, 1>{});
-  } else if (n == 1) {
-    rows(CopyEnds<1, 1>{});
+// Calls use(copy) with the cheapest copy of n bytes, at least 1.
+template <class Use>
+inline void with_copy(int64_t n, const Use& use) {
+  if (n > kShort) {
+    use(CopyLong{});
+  } else if (n > 64) {
+    use(CopyEnds<16, 4>{});
+  } else if (n > 32) {
+    use(CopyEnds<16, 2>{});
+  } else if (n > 16) {
+    use(CopyEnds<16, 1>{});
+  } else if (n > 8) {
+    use(CopyEnds<8, 1>{});
+  } else if (n > 4) {
+    use(CopyEnds<4, 1>{});
+  } else if (n > 2) {
+    use(CopyEnds<2, 1>{});
   } else {
-    rows(CopyNothing{});
+    use(CopyEnds<1, 1>{});
   }
 }
+
+// Fills with copies of one element.
+template <int kSize>
+class Filler {
+ public:
+  explicit Filler(const unsigned char* element) : uniform_(true), first_(element[0]) {
+    for (int i = 0; i < kShort; ++i) {
+      pattern_[i] = static_cast<char>(element[i % kSize]);
+      uniform_ = uniform_ && element[i % kSize] == first_;
+    }
+  }
+
+  // Fills n elements that lie side by side.
+  void operator()(char* to, int64_t n) const {
+    const int64_t bytes = n * kSize;
+    if (bytes <= kShort) {
+      if (bytes > 0) {
+        with_copy(bytes, [&](const auto& copy) { copy(to, pattern_, bytes); });
+      }
+    } else if (uniform_) {
+      std::memset(to, first_, bytes);
+    } else {
+      for (int64_t i = 0; i < n; ++i) {
+        one().store(to + i * kSize);
+      }
+    }
+  }
+
+  Block<kSize> one() const { return Block<kSize>::load(pattern_); }
+
+ private:
+  char pattern_[kShort];  // the element over and over
+  bool uniform_;          // all its bytes are the same
+  unsigned char first_;
+};
 
 // Writes ranges of one window whose elements have kSize bytes. A plane is the two innermost dimensions: rows of
 // columns.
 template <int kSize>
 class WindowWriter {
  public:
-  explicit WindowWriter(const Window& window) : window_(window), fill_(Block<kSize>::load(fill_bytes(window))) {
+  explicit WindowWriter(const Window& window) : window_(window), filler_(window.fill) {
     const WindowDim one = {1, 0, 1, 0, 0};
     column_ = window.dims > 0 ? window.dim[window.dims - 1] : one;
     row_ = window.dims > 1 ? window.dim[window.dims - 2] : one;
     outer_dims_ = std::max(window.dims - 2, 0);
     contiguous_ = column_.in_stride == 1 && column_.out_stride == 1;
-    uniform_fill_ = std::all_of(window.fill, window.fill + kSize, [&](unsigned char b) { return b == window.fill[0]; });
   }
 
   void write(int64_t begin, int64_t end) {
@@ -93,8 +123,6 @@ class WindowWriter {
   }
 
  private:
-  static const char* fill_bytes(const Window& window) { return reinterpret_cast<const char*>(window.fill); }
-
   // Goes to a plane, counted in the order of the outer dimensions.
   void seek(int64_t plane) {
     in_offset_ = out_offset_ = outside_ = 0;
@@ -179,43 +207,78 @@ class WindowWriter {
     const int64_t inside = std::clamp(column_.begin(), first, last);
     const int64_t after = std::clamp(column_.end(), inside, last);
     const int64_t seen = after - inside;
-    const auto rows = [&](const auto& copy) {
-      for (int64_t row = begin; row < end; ++row) {
-        if (first < inside) {
-          fill(out(row, first), inside - first);
-        }
-        copy(out(row, inside), in(row, inside), seen);
-        if (after < last) {
-          fill(out(row, after), last - after);
-        }
-      }
-    };
     if (seen == 0) {
       fill_rows(begin, end, first, last);
-    } else if (contiguous_) {
+      return;
+    }
+    const Rows rows{out(begin, inside),      in(begin, inside),      end - begin,
+                    row_.out_stride * kSize, row_.in_stride * kSize, seen};
+    const Borders borders{inside - first, last - after};
+    if (contiguous_) {
       with_copy(seen * kSize, [&](const auto& copy) {
-        rows([&](char* to, const char* from, int64_t n) { copy(to, from, n * kSize); });
+        const auto copy_row = [&](char* to, const char* from, int64_t n) { copy(to, from, n * kSize); };
+        borders.left + borders.right == 0 ? write(rows, copy_row) : write(rows, borders, copy_row);
       });
     } else {
-      rows([&](char* to, const char* from, int64_t n) {
-        for (int64_t i = 0; i < n; ++i) {
-          Block<kSize>::load(from + i * column_.in_stride * kSize).store(to + i * column_.out_stride * kSize);
+      const int64_t to_next = column_.out_stride * kSize;
+      const int64_t from_next = column_.in_stride * kSize;
+      write(rows, borders, [=](char* to, const char* from, int64_t n) {
+        for (; n > 0; --n, to += to_next, from += from_next) {
+          Block<kSize>::load(from).store(to);
         }
       });
     }
   }
 
-  void fill(char* to, int64_t n) {
-    if (column_.out_stride != 1) {
-      for (int64_t i = 0; i < n; ++i) {
-        fill_.store(to + i * column_.out_stride * kSize);
+  // What some rows see of the input, and where it goes.
+  struct Rows {
+    char* to;
+    const char* from;
+    int64_t count;
+    int64_t to_step;    // bytes from row to row
+    int64_t from_step;  // bytes
+    int64_t seen;       // elements of each row
+  };
+  // The elements on either side of what a row sees.
+  struct Borders {
+    int64_t left;
+    int64_t right;
+  };
+
+  template <class CopyRow>
+  static void write(Rows rows, const CopyRow& copy_row) {
+    for (; rows.count > 0; --rows.count, rows.to += rows.to_step, rows.from += rows.from_step) {
+      copy_row(rows.to, rows.from, rows.seen);
+    }
+  }
+
+  template <class CopyRow>
+  void write(Rows rows, Borders borders, const CopyRow& copy_row) const {
+    const int64_t next = column_.out_stride * kSize;
+    const int64_t between = borders.right + borders.left;
+    // One row's right border and the next one's left often lie side by side: filled at once.
+    const bool joined = next == kSize && rows.to_step == (between + rows.seen) * kSize;
+    fill(rows.to - borders.left * next, borders.left);
+    for (; rows.count > 1; --rows.count, rows.to += rows.to_step, rows.from += rows.from_step) {
+      copy_row(rows.to, rows.from, rows.seen);
+      if (joined) {
+        filler_(rows.to + rows.seen * kSize, between);
+      } else {
+        fill(rows.to + rows.seen * next, borders.right);
+        fill(rows.to + rows.to_step - borders.left * next, borders.left);
       }
-    } else if (uniform_fill_ && n * kSize > 64) {
-      std::memset(to, window_.fill[0], n * kSize);
-    } else {
-      for (int64_t i = 0; i < n; ++i) {
-        fill_.store(to + i * kSize);
-      }
+    }
+    copy_row(rows.to, rows.from, rows.seen);
+    fill(rows.to + rows.seen * next, borders.right);
+  }
+
+  void fill(char* to, int64_t n) const {
+    if (column_.out_stride == 1) {
+      filler_(to, n);
+      return;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      filler_.one().store(to + i * column_.out_stride * kSize);
     }
   }
 
@@ -228,12 +291,11 @@ class WindowWriter {
   }
 
   const Window& window_;
-  const Block<kSize> fill_;
+  const Filler<kSize> filler_;
   WindowDim row_;
   WindowDim column_;
   int outer_dims_;
-  bool contiguous_;    // a row's elements lie side by side, in the input and in the output
-  bool uniform_fill_;  // all bytes of the fill are the same
+  bool contiguous_;  // a row's elements lie side by side, in the input and in the output
   // Where the current plane lies.
   int64_t index_[kMaxDims];  // of the outer dimensions
   int64_t in_offset_;        // bytes

@@ -10,14 +10,15 @@
 namespace torchcrop_fast {
 namespace {
 
-// So much output is worth a thread of its own.
+// So much output is worth a thread of its own: in bytes where rows are copied whole, in elements where one by one.
 constexpr int64_t kGrainBytes = 128 * 1024;
+constexpr int64_t kGrainElements = 16 * 1024;
 
 // Runs a window whose output has so many elements.
 void run(const Window& window, int64_t numel) {
-  at::parallel_for(0, numel, kGrainBytes / window.element_size, [&](int64_t begin, int64_t end) {
-    copy_window_cpu(window, begin, end);
-  });
+  const bool whole_rows = window.dims == 0 || window.dim[window.dims - 1].in_stride == 1;
+  const int64_t grain = whole_rows ? kGrainBytes / window.element_size : kGrainElements;
+  at::parallel_for(0, numel, grain, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end); });
 }
 
 c10::DimVector concrete(c10::SymIntArrayRef pad) {
