@@ -7,13 +7,14 @@ TORCHVISION ?= 0.29.1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# A stamp stands for what was done, and is done again when what its rule names is newer.
-INSTALLED := $(VENV)/.installed
-BUILT := $(VENV)/.built
+# A stamp stands for what was done, and is done again when what its rule names is newer. The libraries are built into the
+# source tree, for one environment at a time: build/.venv says for which.
+INSTALLED := $(VENV)/.installed-$(TORCH)
+BUILT := build/.built
 SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp')
 OTHER_VENV := .venv-torch-$(TORCH)
 
-.PHONY: help install demo test lint format check-torch clean
+.PHONY: FORCE help install demo test lint format check-torch clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
@@ -26,7 +27,11 @@ $(INSTALLED):
 	@$(PIP) torch==$(TORCH) torchvision==$(TORCHVISION) "setuptools>=77" ninja
 	@touch $@
 
-$(BUILT): $(INSTALLED) setup.py pyproject.toml $(SOURCES)
+build/.venv: FORCE
+	@mkdir -p build
+	@echo $(INSTALLED) | cmp -s - $@ || echo $(INSTALLED) > $@
+
+$(BUILT): $(INSTALLED) build/.venv setup.py pyproject.toml $(SOURCES)
 	@$(PYTHON) setup.py --check-tools
 	@echo "Building torchcrop_fast into $(VENV): about a minute."
 	@$(PIP) --no-build-isolation --editable ".[dev]"
@@ -62,4 +67,4 @@ check-torch:  ## build against another torch and verify there, as in make check-
 	@cd $(OTHER_VENV) && bin/python -m torchcrop_fast info && bin/python -m torchcrop_fast verify
 
 clean:  ## remove what was built, but not the virtual environments
-	rm -rf build *.egg-info torchcrop_fast/*.so torchcrop_fast/_build_info.py $(BUILT)
+	rm -rf build *.egg-info torchcrop_fast/*.so torchcrop_fast/_build_info.py

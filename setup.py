@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 
-def missing_tool() -> str | None:
+def missing_tool():  # unannotated: older Pythons must get as far as their sentence
     """What this machine lacks to build, in one sentence."""
     compiler = os.environ.get("CXX", "c++").split()[0]
     if not (3, 10) <= sys.version_info[:2] <= (3, 13):
@@ -38,7 +38,9 @@ from torch.utils import cpp_extension  # noqa: E402
 
 ROOT = Path(__file__).parent
 OPS_LIBRARY = "torchcrop_fast.libtorchcrop_fast"
-OPS_SOURCES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/[ko]*/*.cpp"))
+OPS_SOURCES = sorted(
+    str(path.relative_to(ROOT)) for room in ("kernels", "ops") for path in ROOT.glob(f"csrc/{room}/*.cpp")
+)
 HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.h"))
 FLAGS = ["-O3", "-g0", "-std=c++20", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 

@@ -29,17 +29,20 @@ bool overrides(PyObject* object) {
          PyObject_HasAttrString(object, "__torch_function__");
 }
 
-// Reads a list or tuple of ints into entries, signs turned for a crop. False where one of them is symbolic.
+// Whether a trace records where the object comes from.
+bool traced(PyObject* object) { return torch::jit::tracer::isTracing() && THPVariable_Check(object); }
+
+// Reads a list or tuple of ints into entries, signs turned for a crop. False where one of them is symbolic or traced.
 bool read_entries(PyObject* object, Entry entry, c10::SmallVectorImpl<int64_t>& entries) {
   TORCH_CHECK_TYPE(
       PyTuple_Check(object) || PyList_Check(object), function_name(entry), ": ", argument_name(entry),
       " must be a list or tuple of ints, got ", type_name(object));
   const bool is_tuple = PyTuple_Check(object);
-  const Py_ssize_t count = is_tuple ? PyTuple_GET_SIZE(object) : PyList_GET_SIZE(object);
-  for (Py_ssize_t i = 0; i < count; ++i) {
+  // The size is asked for anew each time: an entry's __index__ may change the list.
+  for (Py_ssize_t i = 0; i < (is_tuple ? PyTuple_GET_SIZE(object) : PyList_GET_SIZE(object)); ++i) {
     THPObjectPtr item(Py_NewRef(is_tuple ? PyTuple_GET_ITEM(object, i) : PyList_GET_ITEM(object, i)));
     if (!PyLong_CheckExact(item.get())) {
-      if (torch::is_symint(item.get()) || overrides(item.get())) {
+      if (torch::is_symint(item.get()) || overrides(item.get()) || traced(item.get())) {
         return false;
       }
       TORCH_CHECK_TYPE(
@@ -60,7 +63,7 @@ bool read_entries(PyObject* object, Entry entry, c10::SmallVectorImpl<int64_t>& 
   return true;
 }
 
-// Reads a Python or numpy number, or a tensor of one element. False where it is symbolic.
+// Reads a Python or numpy number, or a tensor of one element. False where it is symbolic or traced.
 bool read_value(PyObject* object, std::optional<at::Scalar>& value) {
   if (object == Py_None) {
     value = std::nullopt;
@@ -77,11 +80,14 @@ bool read_value(PyObject* object, std::optional<at::Scalar>& value) {
     }
   } else if (PyComplex_Check(object)) {
     value = at::Scalar(c10::complex<double>(PyComplex_RealAsDouble(object), PyComplex_ImagAsDouble(object)));
-  } else if (torch::is_symint(object) || torch::is_symfloat(object) || torch::is_symbool(object)) {
+  } else if (torch::is_symint(object) || torch::is_symfloat(object) || torch::is_symbool(object) || traced(object)) {
     return false;
   } else {
     const bool differentiates = THPVariable_Check(object) && THPVariable_Unpack(object).requires_grad();
     THPObjectPtr item(differentiates ? nullptr : PyObject_CallMethod(object, "item", nullptr));
+    if (!item && !differentiates && !PyErr_ExceptionMatches(PyExc_Exception)) {
+      throw python_error();  // an interrupt, not an answer
+    }
     PyErr_Clear();
     TORCH_CHECK_TYPE(
         item && (PyFloat_Check(item.get()) || PyLong_Check(item.get()) || PyComplex_Check(item.get())),
@@ -102,30 +108,34 @@ PyObject* find_in_torch(std::initializer_list<const char*> path) {
 
 // Pads by sizes that a trace records: torch.ops cannot take such entries, ATen's pad can.
 PyObject* trace_aten(PyObject* input, PyObject* pad, PyObject* value) {
-  static PyObject* const aten = find_in_torch({"constant_pad_nd"});
+  THPObjectPtr aten(find_in_torch({"constant_pad_nd"}));
   THPObjectPtr zero(PyLong_FromLong(0));
-  return aten ? PyObject_CallFunctionObjArgs(aten, input, pad, value == Py_None ? zero.get() : value, nullptr)
+  return aten ? PyObject_CallFunctionObjArgs(aten.get(), input, pad, value == Py_None ? zero.get() : value, nullptr)
               : nullptr;
 }
 
+// The value as Python has it.
+PyObject* to_python(const std::optional<at::Scalar>& value) {
+  if (!value) {
+    return Py_NewRef(Py_None);
+  }
+  if (value->isComplex()) {
+    const auto number = value->toComplexDouble();
+    return PyComplex_FromDoubles(number.real(), number.imag());
+  }
+  if (value->isFloatingPoint()) {
+    return PyFloat_FromDouble(value->toDouble());
+  }
+  return value->isBoolean() ? PyBool_FromLong(value->toBool()) : PyLong_FromLongLong(value->toLong());
+}
+
 // The same call through torch.ops, for all that the fast way leaves out.
-PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
-  static PyObject* const op = find_in_torch({"ops", "torchcrop_fast", "pad"});
-  THPObjectPtr pad(PySequence_List(entries));
-  bool traced = false;
-  for (Py_ssize_t i = 0; pad && i < PyList_GET_SIZE(pad.get()); ++i) {
-    PyObject* const item = PyList_GET_ITEM(pad.get(), i);
-    traced = traced || (torch::jit::tracer::isTracing() && THPVariable_Check(item));
-    PyObject* const signed_item = entry == Entry::kCrop ? PyNumber_Negative(item) : Py_NewRef(item);
-    if (!signed_item) {
-      return nullptr;
-    }
-    PyList_SetItem(pad.get(), i, signed_item);
+PyObject* step_aside(PyObject* input, PyObject* pad, PyObject* value, PyObject* out) {
+  static PyObject* op = nullptr;  // set under the GIL; an initialiser that runs Python could deadlock
+  if (!op) {
+    op = find_in_torch({"ops", "torchcrop_fast", "pad"});
   }
-  if (traced && out == Py_None) {
-    return trace_aten(input, pad.get(), value);
-  }
-  THPObjectPtr args(pad ? Py_BuildValue("(OOsO)", input, pad.get(), "constant", value) : nullptr);
+  THPObjectPtr args(Py_BuildValue("(OOsO)", input, pad, "constant", value));
   THPObjectPtr kwargs(out == Py_None ? PyDict_New() : Py_BuildValue("{sO}", "out", out));
   if (!op || !args || !kwargs) {
     return nullptr;
@@ -135,21 +145,56 @@ PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* 
   return !result || out == Py_None ? result.release() : Py_NewRef(out);
 }
 
+// Steps aside with what was read.
+PyObject* step_aside(PyObject* input, at::IntArrayRef entries, const std::optional<at::Scalar>& fill, PyObject* out) {
+  THPObjectPtr pad(PyList_New(0));
+  for (const int64_t entry : entries) {
+    THPObjectPtr item(PyLong_FromLongLong(entry));
+    if (!pad || !item || PyList_Append(pad.get(), item.get()) < 0) {
+      return nullptr;
+    }
+  }
+  THPObjectPtr value(to_python(fill));
+  return pad && value ? step_aside(input, pad.get(), value.get(), out) : nullptr;
+}
+
+// Steps aside with entries or a value that are no plain numbers.
+PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
+  THPObjectPtr pad(PySequence_List(entries));
+  bool any_traced = false;
+  for (Py_ssize_t i = 0; pad && i < PyList_GET_SIZE(pad.get()); ++i) {
+    PyObject* const item = PyList_GET_ITEM(pad.get(), i);
+    any_traced = any_traced || traced(item);
+    PyObject* const signed_item = entry == Entry::kCrop ? PyNumber_Negative(item) : Py_NewRef(item);
+    if (!signed_item) {
+      return nullptr;
+    }
+    PyList_SetItem(pad.get(), i, signed_item);
+  }
+  if (!pad || !any_traced) {
+    return pad ? step_aside(input, pad.get(), value, out) : nullptr;
+  }
+  TORCH_CHECK(out == Py_None, function_name(entry), ": out cannot be given in a trace that pads by traced sizes");
+  return trace_aten(input, pad.get(), value);
+}
+
 PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
   HANDLE_TH_ERRORS
-  // A subclass or an object of another library, a mode, a trace: theirs is the say.
-  if (overrides(input) || overrides(out) || at::impl::PythonTorchFunctionTLS::stack_len() > 0 ||
-      torch::jit::tracer::isTracing()) {
-    return step_aside(input, entries, entry, value, out);
-  }
-  TORCH_CHECK_TYPE(THPVariable_Check(input), function_name(entry), ": input must be a Tensor, got ", type_name(input));
   TORCH_CHECK_TYPE(
-      out == Py_None || THPVariable_Check(out), function_name(entry), ": out must be a Tensor or None, got ",
-      type_name(out));
+      THPVariable_Check(input) || overrides(input), function_name(entry), ": input must be a Tensor, got ",
+      type_name(input));
+  TORCH_CHECK_TYPE(
+      out == Py_None || THPVariable_Check(out) || overrides(out), function_name(entry),
+      ": out must be a Tensor or None, got ", type_name(out));
   c10::SmallVector<int64_t, 8> pad;
   std::optional<at::Scalar> fill;
   if (!read_entries(entries, entry, pad) || !read_value(value, fill)) {
     return step_aside(input, entries, entry, value, out);
+  }
+  // A subclass or an object of another library, a mode, a trace: theirs is the say.
+  if (overrides(input) || overrides(out) || at::impl::PythonTorchFunctionTLS::stack_len() > 0 ||
+      torch::jit::tracer::isTracing()) {
+    return step_aside(input, pad, fill, out);
   }
   const at::Tensor& tensor = THPVariable_Unpack(input);
   if (out != Py_None) {

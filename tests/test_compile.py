@@ -307,3 +307,11 @@ def test_fake_tensors(program):
 def test_fake_tensors_raise_the_texts_of_eager(call, text):
     with FakeTensorMode() as mode, pytest.raises((RuntimeError, ValueError), match=re.escape(text)):
         call(mode.from_tensor(example()))
+
+
+def test_channels_last_cropped_to_nothing_and_padded_keeps_its_strides():
+    x = torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(functional.pad, fullgraph=True, backend="aot_eager")
+    expected = F.pad(x, (-8, 5))
+    assert_same(functional.pad(x, (-8, 5)), expected)
+    assert_same(compiled(x, (-8, 5)), expected)

@@ -684,3 +684,60 @@ def test_center_crop(input: Tensor, size: list[int], rounding: str, text: str) -
 def test_center_crop_size_of_a_wrong_type(size: Any) -> None:
     with pytest.raises(TypeError, match=r"^center_crop: size must "):
         center_crop(ROW, size)
+
+
+class ShrinksItsList:
+    """An int that, asked for its value, empties the list it stands in."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self.entries = entries
+
+    def __index__(self) -> int:
+        self.entries.clear()
+        return 1
+
+
+def test_entries_that_change_while_they_are_read() -> None:
+    entries: list[Any] = []
+    entries.extend([ShrinksItsList(entries), *range(10**6, 10**6 + 4000)])
+    with raises_exactly(RuntimeError, "pad: pad must have an even number of entries, got 1"):
+        pad(ROW, entries)
+
+
+@pytest.mark.parametrize("value", [np.float32(2), np.int64(3), torch.tensor(2.0), 10**30, True, None], ids=repr)
+def test_values_under_a_mode_are_those_of_a_plain_call(value: Any) -> None:
+    with torch.device("cpu"):
+        under_a_mode = pad(ROW, (1, -1), value=value)
+    assert_same(under_a_mode, F.pad(ROW, (1, -1), value=value))
+
+
+@pytest.mark.parametrize(
+    ("entries", "text"),
+    [
+        ((True, 1), "pad: pad must hold ints, got bool at position 0"),
+        ((1.5, 1), "pad: pad must hold ints, got float at position 0"),
+        ("ab", "pad: pad must be a list or tuple of ints, got str"),
+    ],
+)
+def test_entries_under_a_mode_raise_as_in_a_plain_call(entries: Any, text: str) -> None:
+    with torch.device("cpu"), raises_exactly(TypeError, text):
+        pad(ROW, entries)
+
+
+def test_out_stays_as_it_is_where_the_value_is_wrong() -> None:
+    out = torch.empty(0, dtype=torch.uint8)
+    with raises_exactly(RuntimeError, "pad: value must fit dtype uint8, got 300"):
+        pad(torch.zeros(2, dtype=torch.uint8), (1, 1), value=300, out=out)
+    assert out.shape == (0,)
+
+
+class Interrupting:
+    """What a user's interrupt looks like from within."""
+
+    def item(self) -> float:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_is_no_wrong_value() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pad(ROW, (1, 1), value=Interrupting())

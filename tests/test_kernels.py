@@ -42,6 +42,14 @@ def test_random_windows(build):
         assert (done.returncode, done.stdout) == (0, "5000 windows copied\n"), done.stderr[-3000:]
 
 
+def test_random_windows_as_released(tmp_path):
+    program = tmp_path / "fuzz"
+    sources = [ROOT / "csrc/kernels/window_cpu.cpp", ROOT / "tests/cpp/window_cpu_fuzz.cpp"]
+    subprocess.run(["g++", "-std=c++20", "-O3", *sources, "-o", program], check=True)  # the optimiser's say, too
+    done = fuzz(program, 200_000, 0)
+    assert (done.returncode, done.stdout) == (0, "200000 windows copied\n")
+
+
 @pytest.mark.parametrize(
     "mutation",
     [

@@ -470,3 +470,25 @@ def test_entry_steps_aside_for_traces():
     assert len(traced.graph.findAllNodes("torchcrop_fast::pad")) == 1
     x = torch.rand(3, 4, 5)
     assert torch.equal(traced(x), x[..., 1:-2])
+
+
+def test_many_threads_may_step_aside_at_once(fresh_python):
+    fresh_python(
+        """
+        import sys, threading
+        import torch
+        from torchcrop_fast import functional
+
+        class Subclass(torch.Tensor):
+            pass
+
+        sys.setswitchinterval(1e-6)
+        x = torch.zeros(3).as_subclass(Subclass)
+        threads = [threading.Thread(target=functional.pad, args=(x, (1, 1))) for _ in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+        """
+    )

@@ -33,6 +33,8 @@ _ONE_LAYER = "one torchcrop_fast.Crop2d(4)"
 
 def run(data: Path | None, download: bool, out: Path) -> int:
     """Do it; 1 if any result is wrong."""
+    if not out.parent.is_dir():
+        sys.exit(f"demo: --out must be in a folder that exists, got {out}.")
     digits = _load_digits(data, download)
     loader = torch.utils.data.DataLoader(digits, batch_size=_BATCH)
     networks = {

@@ -1,6 +1,7 @@
 """``python -m torchcrop_fast verify``: proves on the user's machine that ours equals torch's pad."""
 
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,13 @@ _DTYPES = (
     torch.float16,
     torch.float64,
     torch.complex64,
+    torch.complex128,
+    torch.float8_e4m3fn,
+    torch.float8_e5m2,
     torch.uint8,
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
     torch.int8,
     torch.int16,
     torch.int32,
@@ -25,7 +32,7 @@ _DTYPES = (
     torch.bool,
 )
 _LAYOUTS = ("contiguous", "channels_last", "permuted", "sliced", "expanded")
-_FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.complex64)
+_FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.complex64, torch.complex128)
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,12 @@ def _differences(case: Case, device: str) -> list[str]:
 
 def run(device: str, cases: int, seed: int) -> int:
     """Compare case after case and print a verdict; 1 if anything differs."""
+    if cases < 1:
+        sys.exit(f"verify: --cases must be at least 1, got {cases}.")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        sys.exit(f"verify: --device {device} cannot be used: {str(error).splitlines()[0]}")
     failures = []
     for case in progress(list(_cases(cases, seed)), "verify"):
         different = _differences(case, device)

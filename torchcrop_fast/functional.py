@@ -4,6 +4,7 @@ In eager mode and in TorchScript each runs our kernel. Under ``torch.compile``, 
 them they trace ATen's ops instead, which fuse, need no library at run time, and hand no exporter a negative pad.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import SupportsIndex, TypeVar, cast
 
@@ -218,6 +219,11 @@ def _check_types(function: str, input: Tensor, name: str, entries: Sequence[int]
     for position, entry in enumerate(entries):
         if isinstance(entry, bool) or not isinstance(entry, (int, torch.SymInt, Tensor, SupportsIndex)):
             raise TypeError(f"{function}: {name} must hold ints, got {type(entry).__name__} at position {position}")
+        plain = not is_compiling() and not isinstance(entry, (torch.SymInt, Tensor))
+        if plain and not -(2**63) < operator.index(entry) < 2**63:
+            raise TypeError(
+                f"{function}: {name} must hold ints that fit int64, got a larger one at position {position}"
+            )
 
 
 @_scripts_while_tracing
@@ -239,13 +245,16 @@ def _traced_pad(input: Tensor, pad: list[int], value: complex | None, out: Tenso
     if out is not None:
         return _copy_to(out, _traced_pad(input, pad, value, None))
     _check_pad(input, pad)
+    adds = any(entry > 0 for entry in pad)
     window = input
     for i in range(0, len(pad), 2):
         dim = input.dim() - 1 - i // 2
         before, after = (-entry if entry < 0 else 0 for entry in pad[i : i + 2])
         if before > 0 or after > 0:
             window = window.narrow(dim, before, input.size(dim) - before - after)
-    if any(entry > 0 for entry in pad):
+            if adds and window.size(dim) == 0:  # without elements, its memory format would no longer be the input's
+                return torch.constant_pad_nd(input, pad, 0 if value is None else value)
+    if adds:
         added = [entry if entry > 0 else 0 for entry in pad]  # no max(): it would stay in the graph
         return torch.constant_pad_nd(window, added, 0 if value is None else value)
     return window.clone()
@@ -253,6 +262,8 @@ def _traced_pad(input: Tensor, pad: list[int], value: complex | None, out: Tenso
 
 def _copy_to(out: Tensor, padded: Tensor) -> Tensor:
     """Write to out in a graph. The errors are the op's."""
+    if torch.is_grad_enabled() and (padded.requires_grad or out.requires_grad):
+        raise RuntimeError("pad: out cannot be given where input or out takes part in autograd")
     if out.dtype != padded.dtype:
         dtypes = [str(dtype).removeprefix("torch.") for dtype in (padded.dtype, out.dtype)]
         raise RuntimeError("pad: out must have input's dtype {}, got {}".format(*dtypes))

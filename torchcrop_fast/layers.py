@@ -222,9 +222,11 @@ def _torch_order(layer: str, dims: int, cropping: int | Sequence[int] | Sequence
     expected = f"an int{',' if dims > 1 else ' or'} {flat_or_pairs}"
     wrong = f"{layer}: cropping must be {expected}, got {cropping!r}"
     try:
+        if isinstance(cropping, (str, bytes)):
+            raise TypeError
         if not isinstance(cropping, Sequence):
             return (operator.index(cropping),) * (2 * dims)
-        if all(isinstance(entry, Sequence) and not isinstance(entry, str) for entry in cropping):
+        if all(isinstance(entry, Sequence) and not isinstance(entry, (str, bytes)) for entry in cropping):
             keras = cast(Sequence[Sequence[int]], cropping)
             if len(keras) != dims or any(len(pair) != 2 for pair in keras):
                 raise ValueError(wrong)

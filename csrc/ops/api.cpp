@@ -33,6 +33,7 @@ at::Tensor& pad_out(
 at::Tensor crop(const at::Tensor& input, at::IntArrayRef cropping) {
   SymInts pad;
   for (const int64_t entry : cropping) {
+    TORCH_CHECK(entry != INT64_MIN, "crop: cropping must hold ints whose negatives fit int64, got ", entry);
     pad.push_back(-c10::SymInt(entry));
   }
   return torchcrop_fast::pad_symint(input, pad);

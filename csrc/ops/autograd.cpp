@@ -58,8 +58,11 @@ struct PadBackward : torch::autograd::Node {
     };
     using Edges = compiled::IValuePacker<std::vector<std::optional<torch::autograd::InputMetadata>>>;
     const auto& compiler = compiled::getPyCompilerInterface();
-    static const std::string function =
-        compiler->bind_function(saved.get_py_compiler(), "torchcrop_fast_pad_backward", run, {Pad::packed_type()});
+    static std::string function;  // compiled autograd records one graph at a time
+    if (function.empty()) {
+      function =
+          compiler->bind_function(saved.get_py_compiler(), "torchcrop_fast_pad_backward", run, {Pad::packed_type()});
+    }
     return compiler->call_function(
         saved.get_py_compiler(), "apply_functional", function, grads, {Pad::pack(grad_pad)},
         Edges::pack(compiled::get_input_metadata(next_edges())));

@@ -173,8 +173,15 @@ template c10::SmallVector<int64_t, 5> check_pad(
 template c10::SmallVector<c10::SymInt, 5> check_pad(
     c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, std::string_view, size_t);
 
-std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType dtype) {
+template <class Int>
+std::array<unsigned char, 16> check_fill(
+    c10::ArrayRef<Int> pad, const std::optional<at::Scalar>& given, at::ScalarType dtype) {
   std::array<unsigned char, 16> bytes{};
+  const bool pads = std::any_of(pad.begin(), pad.end(), [](const Int& entry) { return entry > 0; });
+  if (!given || !pads || at::isQIntType(dtype)) {
+    return bytes;
+  }
+  const at::Scalar& value = *given;
   AT_DISPATCH_V2(
       dtype, "pad", AT_WRAP([&] {
         scalar_t fill{};
@@ -198,6 +205,11 @@ std::array<unsigned char, 16> check_fill(const at::Scalar& value, at::ScalarType
   return bytes;
 }
 
+template std::array<unsigned char, 16> check_fill(
+    c10::ArrayRef<int64_t>, const std::optional<at::Scalar>&, at::ScalarType);
+template std::array<unsigned char, 16> check_fill(
+    c10::ArrayRef<c10::SymInt>, const std::optional<at::Scalar>&, at::ScalarType);
+
 void check_out(const at::Tensor& input, const at::Tensor& out) {
   TORCH_CHECK(
       out.scalar_type() == input.scalar_type(), "pad: out must have input's dtype ", name(input.scalar_type()),
@@ -207,6 +219,12 @@ void check_out(const at::Tensor& input, const at::Tensor& out) {
 }
 
 void check_out_memory(const at::Tensor& input, const at::Tensor& out) {
+  const auto has_memory = [](const at::Tensor& tensor) {
+    return tensor.has_storage() && !tensor.is_meta() && !tensor.unsafeGetTensorImpl()->is_python_dispatch();
+  };
+  if (!has_memory(input) || !has_memory(out)) {
+    return;
+  }
   TORCH_CHECK(
       out.numel() == 0 || !repeats(out), "pad: out must not have elements that share memory, got one of sizes ",
       out.sizes(), " and strides ", out.strides());

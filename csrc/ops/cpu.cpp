@@ -16,7 +16,8 @@ constexpr int64_t kGrainElements = 16 * 1024;
 
 // Runs a window whose output has so many elements.
 void run(const Window& window, int64_t numel) {
-  const bool whole_rows = window.dims == 0 || window.dim[window.dims - 1].in_stride == 1;
+  const WindowDim& column = window.dim[std::max(window.dims - 1, 0)];
+  const bool whole_rows = window.dims > 0 && column.in_stride == 1 && column.out_stride == 1;
   const int64_t grain = whole_rows ? kGrainBytes / window.element_size : kGrainElements;
   at::parallel_for(0, numel, grain, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end); });
 }
@@ -36,8 +37,9 @@ at::Tensor pad_cpu(
     const std::optional<at::Scalar>& value) {
   const auto pad = concrete(sym_pad);
   const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
+  const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
   const auto out = empty_padded(input, pad, sizes);
-  const auto window = pad_window(input, pad, value, out);
+  const auto window = pad_window(input, pad, fill, out);
   run(window, out.numel());
   return out;
 }
@@ -50,12 +52,13 @@ void pad_out_cpu(
     at::Tensor& out) {
   const auto pad = concrete(sym_pad);
   const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
+  const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
   check_out(input, out);
   check_out_memory(input, out);
   if (at::native::resize_output(out, sizes)) {
     check_out_memory(input, out);
   }
-  const auto window = pad_window(input, pad, value, out);
+  const auto window = pad_window(input, pad, fill, out);
   run(window, out.numel());
 }
 

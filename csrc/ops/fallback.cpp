@@ -4,7 +4,6 @@
 #include <torch/library.h>
 
 #include "check.h"
-#include "geometry.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -12,9 +11,7 @@ namespace {
 void check(
     const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
   check_pad<c10::SymInt>(input.sym_sizes(), pad, mode, input.element_size());
-  if (value && pads(pad) && !at::isQIntType(input.scalar_type())) {
-    check_fill(*value, input.scalar_type());
-  }
+  check_fill<c10::SymInt>(pad, value, input.scalar_type());
 }
 
 at::Tensor pad_fallback(
@@ -31,9 +28,7 @@ void pad_out_fallback(
     at::Tensor& out) {
   check(input, pad, mode, value);
   check_out(input, out);
-  if (!input.is_meta() && input.has_storage() && out.has_storage()) {
-    check_out_memory(input, out);
-  }
+  check_out_memory(input, out);
   at::constant_pad_nd_symint_out(out, input, pad, value.value_or(0));
 }
 

@@ -6,10 +6,7 @@
 #include <c10/util/irange.h>
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
-
-#include "check.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -42,7 +39,7 @@ bool dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
 at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes) {
   // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
   const auto dtype = input.scalar_type();
-  if (pads(pad)) {
+  if (std::any_of(pad.begin(), pad.end(), [](int64_t entry) { return entry > 0; })) {
     return at::detail::empty_cpu(sizes, dtype, /*pin_memory=*/false, input.suggest_memory_format());
   }
   if (dense(sizes, input.strides())) {
@@ -52,17 +49,13 @@ at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArr
 }
 
 Window pad_window(
-    const at::Tensor& input, at::IntArrayRef pad, const std::optional<at::Scalar>& value, const at::Tensor& out) {
+    const at::Tensor& input, at::IntArrayRef pad, const std::array<unsigned char, 16>& fill, const at::Tensor& out) {
   Window window;
   window.in = static_cast<const char*>(input.const_data_ptr());
   window.out = static_cast<char*>(out.mutable_data_ptr());
   window.element_size = static_cast<int>(input.element_size());
   window.dims = 0;
-  std::memset(window.fill, 0, sizeof(window.fill));
-  if (value && pads(pad)) {
-    const auto bytes = check_fill(*value, input.scalar_type());
-    std::memcpy(window.fill, bytes.data(), bytes.size());
-  }
+  std::copy(fill.begin(), fill.end(), window.fill);
   if (out.numel() == 0) {
     return window;
   }

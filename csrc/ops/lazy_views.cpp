@@ -16,13 +16,13 @@ void pad_out_lazy_views(
     std::string_view mode,
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
+  check_out(input, out);
+  check_out_memory(input, out);
   const at::Tensor resolved = input.resolve_conj().resolve_neg();
   if (!out.is_conj() && !out.is_neg()) {
     pad_out_handle().call(resolved, pad, mode, value, out);
     return;
   }
-  check_out(input, out);
-  check_out_memory(input, out);
   const at::Tensor padded = torchcrop_fast::pad_symint(resolved, pad, mode, value);
   at::native::resize_output_symint(out, padded.sym_sizes());
   out.copy_(padded);

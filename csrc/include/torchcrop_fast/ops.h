@@ -19,7 +19,7 @@ namespace torchcrop_fast {
 // pad:    elements to add before and after a dimension, the last dimension first: (left, right, top, bottom, ...).
 //         Negative entries crop; the crop happens before the padding.
 // mode:   "constant".
-// value:  what the border holds, 0 if not given. It must fit input's dtype wherever something is padded.
+// value:  what the border holds, zero bits if not given. It must fit input's dtype wherever something is padded.
 //
 // Returns a new tensor that never shares memory with input; its strides are those that torch's pad gives.
 // Throws c10::Error that says what was wrong with which argument.
