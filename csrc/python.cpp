@@ -1,5 +1,5 @@
-// The fast Python entry: what torch.ops.torchcrop_fast.pad does, with a third of its cost. It steps aside to torch.ops
-// wherever more than a plain call is asked for. In the wheel only, never in the C++ library.
+// The fast Python entry: what torch.ops.torchcrop_fast.pad does, at less than half its cost for small tensors. It steps
+// aside to torch.ops wherever more than a plain call is asked for. In the wheel only, never in the C++ library.
 #include <ATen/PythonTorchFunctionTLS.h>
 #include <Python.h>
 #include <torch/csrc/Exceptions.h>

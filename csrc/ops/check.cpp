@@ -57,6 +57,10 @@ struct Steps {
   int64_t count;
 };
 
+bool larger(const Steps& a, const Steps& b) { return a.stride > b.stride; }
+
+constexpr int64_t kTries = 1000000;  // that a question of overlap may take
+
 // Whether target is a sum of one multiple of each steps' stride. Largest stride first, so that nearly always one or two
 // multiples remain to be tried at each. Says yes when that doesn't end within `budget` tries.
 bool reaches(const Steps* steps, const Steps* end, int64_t target, int64_t& budget) {
@@ -89,8 +93,8 @@ bool repeats(const at::Tensor& tensor) {
       steps.push_back({tensor.stride(d), tensor.size(d)});
     }
   }
-  std::sort(steps.begin(), steps.end(), [](const Steps& x, const Steps& y) { return x.stride > y.stride; });
-  int64_t budget = 1000000;
+  std::sort(steps.begin(), steps.end(), larger);
+  int64_t budget = kTries;
   for (auto* first = steps.begin(); first != steps.end(); ++first) {
     // first takes 1 to (count - 1) multiples; the others their full range, moved to begin at 0.
     c10::SmallVector<Steps, 8> others(first, steps.end());
@@ -131,8 +135,8 @@ bool share_memory(const at::Tensor& a, const void* a_data, const at::Tensor& b, 
   add_steps(1, b.element_size());
   b_last += b.element_size() - 1;
   const int64_t target = reinterpret_cast<intptr_t>(b_data) + b_last - reinterpret_cast<intptr_t>(a_data);
-  std::sort(steps.begin(), steps.end(), [](const Steps& x, const Steps& y) { return x.stride > y.stride; });
-  int64_t budget = 1000000;
+  std::sort(steps.begin(), steps.end(), larger);
+  int64_t budget = kTries;
   return target >= 0 && reaches(steps.begin(), steps.end(), target, budget);
 }
 
