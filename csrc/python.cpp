@@ -7,9 +7,13 @@
 #include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/utils/object_ptr.h>
 #include <torch/csrc/utils/python_symnode.h>
+#include <torchcrop_fast/memory.h>
 #include <torchcrop_fast/ops.h>
 
+#include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <c10/util/SmallVector.h>
+
+#include <algorithm>
 
 namespace {
 
@@ -97,9 +101,9 @@ bool read_value(PyObject* object, std::optional<at::Scalar>& value) {
   return true;
 }
 
-// The attribute of torch that a path of names leads to.
-PyObject* find_in_torch(std::initializer_list<const char*> path) {
-  THPObjectPtr found(PyImport_ImportModule("torch"));
+// The attribute of a module that a path of names leads to.
+PyObject* find(const char* module, std::initializer_list<const char*> path) {
+  THPObjectPtr found(PyImport_ImportModule(module));
   for (const char* name : path) {
     found = found ? PyObject_GetAttrString(found.get(), name) : nullptr;
   }
@@ -108,7 +112,7 @@ PyObject* find_in_torch(std::initializer_list<const char*> path) {
 
 // Pads by sizes that a trace records: torch.ops cannot take such entries, ATen's pad can.
 PyObject* trace_aten(PyObject* input, PyObject* pad, PyObject* value) {
-  THPObjectPtr aten(find_in_torch({"constant_pad_nd"}));
+  THPObjectPtr aten(find("torch", {"constant_pad_nd"}));
   THPObjectPtr zero(PyLong_FromLong(0));
   return aten ? PyObject_CallFunctionObjArgs(aten.get(), input, pad, value == Py_None ? zero.get() : value, nullptr)
               : nullptr;
@@ -129,15 +133,27 @@ PyObject* to_python(const std::optional<at::Scalar>& value) {
   return value->isBoolean() ? PyBool_FromLong(value->toBool()) : PyLong_FromLongLong(value->toLong());
 }
 
-// The same call through torch.ops, for all that the fast way leaves out.
+// The same call for all that the fast way leaves out: through torch.ops, or in a graph through ATen's ops.
 PyObject* step_aside(PyObject* input, PyObject* pad, PyObject* value, PyObject* out) {
-  static PyObject* op = nullptr;  // set under the GIL; an initialiser that runs Python could deadlock
+  // Set under the GIL; an initialiser that runs Python could deadlock.
+  static PyObject* is_compiling = nullptr;
+  static PyObject* traced_pad = nullptr;
+  static PyObject* op = nullptr;
   if (!op) {
-    op = find_in_torch({"ops", "torchcrop_fast", "pad"});
+    is_compiling = find("torch.compiler", {"is_compiling"});
+    traced_pad = find("torchcrop_fast.functional", {"_traced_pad"});
+    op = find("torch", {"ops", "torchcrop_fast", "pad"});
+  }
+  THPObjectPtr compiling(op ? PyObject_CallNoArgs(is_compiling) : nullptr);
+  if (!compiling) {
+    return nullptr;
+  }
+  if (compiling.get() == Py_True) {  // an export that runs Python as it is
+    return PyObject_CallFunctionObjArgs(traced_pad, input, pad, value, out, nullptr);
   }
   THPObjectPtr args(Py_BuildValue("(OOsO)", input, pad, "constant", value));
   THPObjectPtr kwargs(out == Py_None ? PyDict_New() : Py_BuildValue("{sO}", "out", out));
-  if (!op || !args || !kwargs) {
+  if (!args || !kwargs) {
     return nullptr;
   }
   // torch.ops picks the overload by what it is given: with out= it is pad.out, which returns None.
@@ -178,6 +194,29 @@ PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* 
   return trace_aten(input, pad.get(), value);
 }
 
+// Whether a call is over before another Python thread could be woken: it reads and writes little, on the CPU.
+bool is_brief(const at::Tensor& input, at::IntArrayRef pad) {
+  const bool crops = std::all_of(pad.begin(), pad.end(), [](int64_t entry) { return entry <= 0; });
+  return crops && input.is_cpu() && input.numel() * input.element_size() <= 64 * 1024;
+}
+
+// Lets other Python threads run while it lives, unless the call is brief.
+class ReleasedGil {
+ public:
+  ReleasedGil(const at::Tensor& input, at::IntArrayRef pad)
+      : thread_(is_brief(input, pad) ? nullptr : PyEval_SaveThread()) {}
+  ReleasedGil(const ReleasedGil&) = delete;
+  ReleasedGil& operator=(const ReleasedGil&) = delete;
+  ~ReleasedGil() {
+    if (thread_) {
+      PyEval_RestoreThread(thread_);
+    }
+  }
+
+ private:
+  PyThreadState* const thread_;
+};
+
 PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
   HANDLE_TH_ERRORS
   TORCH_CHECK_TYPE(
@@ -193,21 +232,21 @@ PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value,
   }
   // A subclass or an object of another library, a mode, a trace: theirs is the say.
   if (overrides(input) || overrides(out) || at::impl::PythonTorchFunctionTLS::stack_len() > 0 ||
-      torch::jit::tracer::isTracing()) {
+      c10::impl::TorchDispatchModeTLS::any_modes_set() || torch::jit::tracer::isTracing()) {
     return step_aside(input, pad, fill, out);
   }
   const at::Tensor& tensor = THPVariable_Unpack(input);
   if (out != Py_None) {
     at::Tensor result = THPVariable_Unpack(out);
     {
-      const pybind11::gil_scoped_release no_gil;
+      const ReleasedGil no_gil(tensor, pad);
       torchcrop_fast::pad_out(result, tensor, pad, "constant", fill);
     }
     return Py_NewRef(out);
   }
   at::Tensor result;
   {
-    const pybind11::gil_scoped_release no_gil;
+    const ReleasedGil no_gil(tensor, pad);
     result = torchcrop_fast::pad(tensor, pad, "constant", fill);
   }
   return THPVariable_Wrap(std::move(result));
@@ -231,9 +270,50 @@ PyObject* crop(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return takes("crop", 3, count) ? call(args[0], args[1], Entry::kCrop, Py_None, args[2]) : nullptr;
 }
 
+// memory_stats()
+PyObject* memory_stats(PyObject*, PyObject*) {
+  HANDLE_TH_ERRORS
+  const auto stats = torchcrop_fast::memory_stats();
+  return Py_BuildValue(
+      "{sLsLsLsLsLsL}", "limit", stats.limit, "cached_bytes", stats.cached_bytes, "allocated_bytes",
+      stats.allocated_bytes, "hits", stats.hits, "misses", stats.misses, "evictions", stats.evictions);
+  END_HANDLE_TH_ERRORS
+}
+
+// empty_cache()
+PyObject* empty_cache(PyObject*, PyObject*) {
+  HANDLE_TH_ERRORS
+  torchcrop_fast::empty_cache();
+  Py_RETURN_NONE;
+  END_HANDLE_TH_ERRORS
+}
+
+// set_cache_limit(bytes)
+PyObject* set_cache_limit(PyObject*, PyObject* bytes) {
+  HANDLE_TH_ERRORS
+  TORCH_CHECK_TYPE(
+      PyLong_Check(bytes) && !PyBool_Check(bytes), "set_cache_limit: bytes must be an int, got ", type_name(bytes));
+  int overflow = 0;
+  const int64_t limit = PyLong_AsLongLongAndOverflow(bytes, &overflow);
+  torchcrop_fast::set_cache_limit(overflow == 0 ? limit : (overflow > 0 ? INT64_MAX : INT64_MIN));
+  Py_RETURN_NONE;
+  END_HANDLE_TH_ERRORS
+}
+
+// cpu_capability()
+PyObject* cpu_capability(PyObject*, PyObject*) {
+  HANDLE_TH_ERRORS
+  return PyUnicode_FromString(torchcrop_fast::cpu_capability_name());
+  END_HANDLE_TH_ERRORS
+}
+
 PyMethodDef methods[] = {
     {"pad", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pad)), METH_FASTCALL, nullptr},
     {"crop", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop)), METH_FASTCALL, nullptr},
+    {"cpu_capability", cpu_capability, METH_NOARGS, nullptr},
+    {"memory_stats", memory_stats, METH_NOARGS, nullptr},
+    {"empty_cache", empty_cache, METH_NOARGS, nullptr},
+    {"set_cache_limit", set_cache_limit, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

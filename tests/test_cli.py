@@ -115,7 +115,7 @@ def test_demo_fails_on_a_wrong_result(quick_demo, monkeypatch, capsys, tmp_path,
         out = real(input, cropping)
         return out + 1e-3 if wrong == "output" else out + 1e-3 * (out - out.detach())
 
-    monkeypatch.setattr(functional, "crop", spoilt)
+    monkeypatch.setattr(layers, "crop", spoilt)
     assert main(["demo", "--out", str(tmp_path / "out.png")]) == 1
     assert f"the {wrong} of one torchcrop_fast.Crop2d(4) is not that of" in capsys.readouterr().out
     assert not (tmp_path / "out.png").exists()

@@ -1,11 +1,13 @@
 """The torch-free kernels on their own, under AddressSanitizer and UndefinedBehaviorSanitizer."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+KERNELS = sorted((ROOT / "csrc/kernels").glob("window_cpu*.cpp"))
 SANITIZED = ["g++", "-std=c++20", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
@@ -18,14 +20,16 @@ def build(tmp_path_factory):
     subprocess.run([*SANITIZED, "-c", ROOT / "tests/cpp/window_cpu_fuzz.cpp", "-o", fuzzer], check=True)
 
     def compile_with(*replacements):
-        source = (ROOT / "csrc/kernels/window_cpu.cpp").read_text()
+        source = (ROOT / "csrc/kernels/window_writer.h").read_text()
         for old, new in replacements:
             assert source.count(old) == 1, old
             source = source.replace(old, new)
-        kernel = folder / "window_cpu.cpp"
-        kernel.write_text(source)
+        for kernel in KERNELS:
+            shutil.copy(kernel, folder)
+        (folder / "window_writer.h").write_text(source)
         program = folder / "fuzz"
-        subprocess.run([*SANITIZED, include, kernel, fuzzer, "-o", program], check=True)
+        kernels = [folder / kernel.name for kernel in KERNELS]
+        subprocess.run([*SANITIZED, include, *kernels, fuzzer, "-o", program], check=True)
         return program
 
     return compile_with
@@ -44,7 +48,7 @@ def test_random_windows(build):
 
 def test_random_windows_as_released(tmp_path):
     program = tmp_path / "fuzz"
-    sources = [ROOT / "csrc/kernels/window_cpu.cpp", ROOT / "tests/cpp/window_cpu_fuzz.cpp"]
+    sources = [*KERNELS, ROOT / "tests/cpp/window_cpu_fuzz.cpp"]
     subprocess.run(["g++", "-std=c++20", "-O3", *sources, "-o", program], check=True)  # the optimiser's say, too
     done = fuzz(program, 200_000, 0)
     assert (done.returncode, done.stdout) == (0, "200000 windows copied\n")
@@ -53,8 +57,12 @@ def test_random_windows_as_released(tmp_path):
 @pytest.mark.parametrize(
     "mutation",
     [
-        ("use(CopyEnds<16, 2>{})", "use(CopyEnds<16, 4>{})"),  # reads before and behind a row
-        ("joined = next == kSize && ", "joined = "),  # borders that don't lie side by side, filled as if
+        ("use(CopyEnds<kHalf, 32 / kHalf>{})", "use(CopyEnds<kHalf, 64 / kHalf>{})"),  # reads before and behind a row
+        ("joined = one_behind_the_other(between + rows.seen)", "joined = true"),  # borders apart, filled as if together
+        ("i + 2 * kVector <= n", "i + kVector <= n"),  # writes behind a row
+        ("if (first_ > 0) {", "if (false) {"),  # a line that another thread began, overwritten
+        ("stream(to_, line_);", ""),  # a line gathered and lost
+        ("+ bytes) % 16", ") % 16"),  # a streamed border that begins anew in the middle of an element
         ("first = 0;", ""),  # a range's first plane decides for all
         ("outside_ += inside ? 0 : sign;", ""),  # the border of outer dimensions
         ("std::clamp(column_.end(), inside, last)", "last"),  # reads behind a row

@@ -11,7 +11,7 @@ from torchcrop_fast import _library
 
 _library.load()
 
-from torchcrop_fast import functional  # noqa: E402  (uses the libraries)
+from torchcrop_fast import functional, memory  # noqa: E402  (use the libraries)
 from torchcrop_fast.layers import (  # noqa: E402
     CenterCrop,
     ConstantPad1d,
@@ -39,4 +39,5 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
     "functional",
+    "memory",
 ]

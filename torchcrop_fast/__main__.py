@@ -1,4 +1,4 @@
-"""The command line: ``python -m torchcrop_fast info | verify | demo``."""
+"""The command line: ``python -m torchcrop_fast info | verify | demo | bench``."""
 
 import argparse
 import importlib
@@ -26,10 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--out", type=Path, default=Path("crop_demo.png"), help="the picture (default: %(default)s)")
 
+    bench = commands.add_parser("bench", help="measure ours beside nn.ZeroPad2d, its real peers, and the physical limit")
+    families = ("layers", "center_crop", "view", "sweep")
+    bench.add_argument("family", nargs="?", choices=families, help="which cases (default: all)")
+    bench.add_argument("--quick", action="store_true", help="a sample of the cases, in a minute or so")
+    bench.add_argument("--json", dest="json_file", type=Path, help="write the results there")
+    bench.add_argument("--plot", type=Path, help="draw them there")
+    bench.add_argument("--threads", default="1,2", help="how many threads, one run for each (default: %(default)s)")
+
     options = vars(parser.parse_args(arguments))
     if options.get("download") and options["data"] is None:
         parser.error("--download needs --data, the folder to fetch MNIST into")
-    command = importlib.import_module(f"torchcrop_fast._{options.pop('command')}")
+    name = options.pop("command")
+    command = importlib.import_module("torchcrop_fast.bench.command" if name == "bench" else f"torchcrop_fast._{name}")
     status: int = command.run(**options)
     return status
 

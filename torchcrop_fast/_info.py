@@ -7,12 +7,21 @@ from pathlib import Path
 import torch
 
 import torchcrop_fast
-from torchcrop_fast import _build_info, _library
+from torchcrop_fast import _C, _build_info, _library, memory
 
 
 def run() -> int:
     """Print it."""
-    facts = {
+    printed = facts()
+    width = max(map(len, printed))
+    for name, fact in printed.items():
+        print(f"{name:{width}}  {fact}")
+    return 0
+
+
+def facts() -> dict[str, str]:
+    """Everything, by name."""
+    found = {
         "torchcrop_fast": torchcrop_fast.__version__,
         "library": _library.OPS_LIBRARY,
         "built for": f"torch {_build_info.TORCH_VERSION}",
@@ -21,16 +30,14 @@ def run() -> int:
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": platform.platform(),
         "cpu": _cpu(),
-        "cpu features": torch.backends.cpu.get_cpu_capability(),
+        "cpu features": f"{_C.cpu_capability()} in our kernels, {torch.backends.cpu.get_cpu_capability()} in torch's",
         "cpu cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": f"{torch.get_num_threads()} in an op, {torch.get_num_interop_threads()} between ops",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
+        "output cache": f"at most {memory.stats()['limit'] / 2**20:,.0f} MiB",
         "devices": ", ".join(_devices()),
     }
-    width = max(map(len, facts))
-    for name, fact in facts.items():
-        print(f"{name:{width}}  {fact}")
-    return 0
+    return {name: str(fact) for name, fact in found.items()}
 
 
 def _cpu() -> str:

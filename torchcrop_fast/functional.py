@@ -11,7 +11,7 @@ from typing import SupportsIndex, TypeVar, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from torchcrop_fast import _C
@@ -103,7 +103,7 @@ def pad(
         if out is not None:
             raise ValueError(f"pad: out needs mode 'constant', got '{mode}'")
         return F.pad(input, pad, mode, value)  # type: ignore[arg-type]
-    if is_compiling():
+    if is_dynamo_compiling():  # other tracers _C itself notices, at no cost for plain tensors
         return _traced_pad(input, list(pad), value, out)
     return _C.pad(input, pad, value, out)
 
@@ -140,7 +140,7 @@ def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, c
             return handle_torch_function(crop, (input,), input, cropping, out=out, copy=copy)
         _check_types("crop", input, "cropping", cropping)
         return _view(input, list(cropping), out)
-    if is_compiling():
+    if is_dynamo_compiling():
         return _traced_pad(input, [-entry for entry in cropping], None, out)
     return _C.crop(input, cropping, out)
 

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from torchcrop_fast import functional
+from torchcrop_fast.functional import center_crop, crop, pad
 
 __all__ = [
     "CenterCrop",
@@ -27,7 +27,7 @@ class _Pad(nn.modules.padding._ConstantPadNd):
     """The forward pass of torch.nn's constant pads, over our kernel."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return functional.pad(input, self.padding, "constant", self.value)
+        return pad(input, self.padding, "constant", self.value)
 
 
 class ConstantPad1d(_Pad, nn.ConstantPad1d):
@@ -135,7 +135,7 @@ class _Crop(nn.Module):
         self.cropping = _torch_order(type(self).__name__, self._dims, cropping)
 
     def forward(self, input: Tensor) -> Tensor:
-        return functional.crop(input, self.cropping)
+        return crop(input, self.cropping)
 
     def extra_repr(self) -> str:
         return f"{self.cropping}"
@@ -283,7 +283,7 @@ class CenterCrop(nn.Module):
         self.forward(torch.empty([1] * len(self.size), device="meta"))  # raises where size or rounding is wrong
 
     def forward(self, input: Tensor) -> Tensor:
-        return functional.center_crop(input, self.size, self.rounding)
+        return center_crop(input, self.size, self.rounding)
 
     def extra_repr(self) -> str:
         return f"size={self.size}" + (f", rounding='{self.rounding}'" if self.rounding != "torchvision" else "")

@@ -29,7 +29,7 @@ struct Window {
   int element_size;         // bytes: 1, 2, 4, 8 or 16. Elements need not be aligned
   int dims;                 // used entries of dim
   WindowDim dim[kMaxDims];  // outermost first
-  alignas(16) unsigned char fill[16];  // one fill element: its first element_size bytes
+  alignas(16) unsigned char fill[16];  // the fill element, over and over
 };
 
 // Adds the next inner dimension, in the simplest form that means the same: a dimension of one element that sees the

@@ -1,6 +1,9 @@
-// The public functions of torchcrop_fast/ops.h: typed calls of the dispatcher.
+// The public functions of torchcrop_fast/ops.h: typed calls of the dispatcher, or of the CPU's kernel where the
+// dispatcher would only pass them on.
 #include <torchcrop_fast/ops.h>
 
+#include "../kernels/window_cpu.h"
+#include "cpu.h"
 #include "handles.h"
 
 namespace torchcrop_fast {
@@ -12,12 +15,16 @@ using SymInts = c10::SmallVector<c10::SymInt, 8>;
 
 at::Tensor pad(
     const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  return torchcrop_fast::pad_symint(input, SymInts(pad.begin(), pad.end()), mode, value);
+  if (only_cpu_sees(input)) {
+    return pad_cpu(input, pad, mode, value);
+  }
+  return pad_handle().call(input, SymInts(pad.begin(), pad.end()), mode, value);
 }
 
 at::Tensor pad_symint(
     const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  return pad_handle().call(input, pad, mode, value);
+  const auto entries = c10::asIntArrayRefSlowOpt(pad);
+  return entries ? torchcrop_fast::pad(input, *entries, mode, value) : pad_handle().call(input, pad, mode, value);
 }
 
 at::Tensor& pad_out(
@@ -26,17 +33,24 @@ at::Tensor& pad_out(
     at::IntArrayRef pad,
     std::string_view mode,
     const std::optional<at::Scalar>& value) {
+  if (only_cpu_sees(input) && only_cpu_sees(out)) {
+    pad_out_cpu(input, pad, mode, value, out);
+    out.unsafeGetTensorImpl()->bump_version();
+    return out;
+  }
   pad_out_handle().call(input, SymInts(pad.begin(), pad.end()), mode, value, out);
   return out;
 }
 
 at::Tensor crop(const at::Tensor& input, at::IntArrayRef cropping) {
-  SymInts pad;
+  c10::DimVector pad;
   for (const int64_t entry : cropping) {
     TORCH_CHECK(entry != INT64_MIN, "crop: cropping must hold ints whose negatives fit int64, got ", entry);
-    pad.push_back(-c10::SymInt(entry));
+    pad.push_back(-entry);
   }
-  return torchcrop_fast::pad_symint(input, pad);
+  return torchcrop_fast::pad(input, pad);
 }
+
+const char* cpu_capability_name() { return name(cpu_capability()); }
 
 }  // namespace torchcrop_fast

@@ -202,7 +202,9 @@ std::array<unsigned char, 16> check_fill(
         }
         TORCH_CHECK(fits, "pad: value must fit dtype ", name(dtype), ", got ", value);
         static_assert(sizeof(fill) <= sizeof(bytes));
-        std::memcpy(bytes.data(), &fill, sizeof(fill));
+        for (size_t at = 0; at < bytes.size(); at += sizeof(fill)) {
+          std::memcpy(bytes.data() + at, &fill, sizeof(fill));
+        }
       }),
       AT_EXPAND(AT_ALL_TYPES_AND_COMPLEX), AT_EXPAND(AT_BAREBONES_UNSIGNED_TYPES), AT_EXPAND(AT_FLOAT8_TYPES),
       at::kBool, at::kHalf, at::kBFloat16, at::kComplexHalf);

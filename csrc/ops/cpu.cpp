@@ -1,11 +1,18 @@
 // CPU: pad as one pass over the output.
+#include "cpu.h"
+
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/native/Resize.h>
+#include <ATen/record_function.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
+#include <unistd.h>
 
 #include "../kernels/window_cpu.h"
 #include "check.h"
 #include "geometry.h"
+#include "output_cache.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -14,12 +21,31 @@ namespace {
 constexpr int64_t kGrainBytes = 128 * 1024;
 constexpr int64_t kGrainElements = 16 * 1024;
 
+// The most bytes that any core's caches hold.
+int64_t cache_bytes() {
+  static const int64_t bytes = [] {
+    const int64_t level3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return level3 > 0 ? level3 : int64_t{32} << 20;
+  }();
+  return bytes;
+}
+
+// Whether the output's memory has been used before or not: streaming into fresh pages costs more than it saves.
+enum class Memory { kUsed, kFresh };
+
 // Runs a window whose output has so many elements.
-void run(const Window& window, int64_t numel) {
+void run(const Window& window, int64_t numel, Memory memory) {
   const WindowDim& column = window.dim[std::max(window.dims - 1, 0)];
   const bool whole_rows = window.dims > 0 && column.in_stride == 1 && column.out_stride == 1;
   const int64_t grain = whole_rows ? kGrainBytes / window.element_size : kGrainElements;
-  at::parallel_for(0, numel, grain, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end); });
+  if (numel <= grain) {
+    copy_window_cpu(window, 0, numel, Stores::kCached);
+    return;
+  }
+  // From here on input and output together leave nothing of each other in the caches.
+  const bool large = numel * window.element_size > cache_bytes() / 2;
+  const Stores stores = large && memory == Memory::kUsed ? Stores::kStreaming : Stores::kCached;
+  at::parallel_for(0, numel, grain, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end, stores); });
 }
 
 c10::DimVector concrete(c10::SymIntArrayRef pad) {
@@ -30,27 +56,55 @@ c10::DimVector concrete(c10::SymIntArrayRef pad) {
   return entries;
 }
 
-at::Tensor pad_cpu(
+at::Tensor pad_symint_cpu(
+    const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
+  return pad_cpu(input, concrete(pad), mode, value);
+}
+
+void pad_out_symint_cpu(
     const at::Tensor& input,
-    c10::SymIntArrayRef sym_pad,
+    c10::SymIntArrayRef pad,
     std::string_view mode,
-    const std::optional<at::Scalar>& value) {
-  const auto pad = concrete(sym_pad);
+    const std::optional<at::Scalar>& value,
+    at::Tensor& out) {
+  pad_out_cpu(input, concrete(pad), mode, value, out);
+}
+
+}  // namespace
+
+bool only_cpu_sees(const at::Tensor& input) {
+  constexpr auto plain = c10::DispatchKeySet(
+      {c10::DispatchKey::CPU, c10::DispatchKey::AutogradCPU, c10::DispatchKey::ADInplaceOrView,
+       c10::DispatchKey::BackendSelect});
+  const auto tls = c10::impl::tls_local_dispatch_key_set();
+  const auto keys = (input.key_set() | tls.included_) - tls.excluded_;
+  if (!keys.has(c10::DispatchKey::CPU) || (keys.raw_repr() & ~plain.raw_repr()) != 0) {
+    return false;
+  }
+  const bool has_autograd_meta = input.unsafeGetTensorImpl()->autograd_meta() != nullptr;
+  if (has_autograd_meta &&
+      ((c10::GradMode::is_enabled() && input.requires_grad()) || input._fw_grad(/*level=*/0).defined())) {
+    return false;
+  }
+  return !at::getStepCallbacksUnlessEmpty(at::RecordScope::FUNCTION).has_value();
+}
+
+at::Tensor pad_cpu(
+    const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
   const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
   const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
   const auto out = empty_padded(input, pad, sizes);
-  const auto window = pad_window(input, pad, fill, out);
-  run(window, out.numel());
+  const Memory memory = used_before(out.storage().data_ptr()) ? Memory::kUsed : Memory::kFresh;
+  run(pad_window(input, pad, fill, out), out.numel(), memory);
   return out;
 }
 
 void pad_out_cpu(
     const at::Tensor& input,
-    c10::SymIntArrayRef sym_pad,
+    at::IntArrayRef pad,
     std::string_view mode,
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
-  const auto pad = concrete(sym_pad);
   const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
   const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
   check_out(input, out);
@@ -58,14 +112,12 @@ void pad_out_cpu(
   if (at::native::resize_output(out, sizes)) {
     check_out_memory(input, out);
   }
-  const auto window = pad_window(input, pad, fill, out);
-  run(window, out.numel());
+  run(pad_window(input, pad, fill, out), out.numel(), Memory::kUsed);
 }
 
-}  // namespace
 }  // namespace torchcrop_fast
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, CPU, m) {
-  m.impl("pad", torchcrop_fast::pad_cpu);
-  m.impl("pad.out", torchcrop_fast::pad_out_cpu);
+  m.impl("pad", torchcrop_fast::pad_symint_cpu);
+  m.impl("pad.out", torchcrop_fast::pad_out_symint_cpu);
 }

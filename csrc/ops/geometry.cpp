@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "output_cache.h"
+
 namespace torchcrop_fast {
 namespace {
 
@@ -34,18 +36,32 @@ bool dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
   return true;
 }
 
+// The dimensions by stride, the largest first; those of equal strides as they are.
+c10::DimVector outermost_first(at::IntArrayRef strides) {
+  c10::DimVector order(strides.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] > strides[b]; });
+  return order;
+}
+
 }  // namespace
 
 at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes) {
   // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
   const auto dtype = input.scalar_type();
+  constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
   if (std::any_of(pad.begin(), pad.end(), [](int64_t entry) { return entry > 0; })) {
-    return at::detail::empty_cpu(sizes, dtype, /*pin_memory=*/false, input.suggest_memory_format());
+    return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, input.suggest_memory_format());
   }
-  if (dense(sizes, input.strides())) {
-    return at::detail::empty_strided_cpu(sizes, input.strides(), dtype);
+  const auto strides = input.strides();
+  if (dense(sizes, strides)) {
+    return at::detail::empty_strided_generic(sizes, strides, output_allocator(), keys, dtype);
   }
-  return at::detail::empty_strided_cpu(sizes, at::infer_dense_strides(sizes, input.strides()), dtype);
+  if (input.is_contiguous() && std::is_sorted(strides.rbegin(), strides.rend())) {  // the same in less time
+    return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, std::nullopt);
+  }
+  const auto kept = at::infer_dense_strides(sizes, strides);
+  return at::detail::empty_strided_generic(sizes, kept, output_allocator(), keys, dtype);
 }
 
 Window pad_window(
@@ -60,13 +76,14 @@ Window pad_window(
     return window;
   }
   // The output is written in the order of its memory.
-  c10::DimVector order(out.dim());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return out.stride(a) > out.stride(b); });
-  for (const int64_t d : order) {
-    const auto entry = static_cast<size_t>(2 * (out.dim() - 1 - d));
+  const auto sizes = out.sizes(), strides = out.strides(), in_sizes = input.sizes(), in_strides = input.strides();
+  const bool in_order = std::is_sorted(strides.rbegin(), strides.rend());
+  const auto order = in_order ? c10::DimVector() : outermost_first(strides);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const size_t d = in_order ? i : static_cast<size_t>(order[i]);
+    const size_t entry = 2 * (sizes.size() - 1 - d);
     const int64_t start = entry < pad.size() ? -pad[entry] : 0;
-    append_dim(window, {out.size(d), start, input.size(d), input.stride(d), out.stride(d)});
+    append_dim(window, {sizes[d], start, in_sizes[d], in_strides[d], strides[d]});
   }
   return window;
 }

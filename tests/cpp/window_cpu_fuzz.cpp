@@ -1,4 +1,4 @@
-// Random windows through copy_window_cpu, against a plain loop over indexes; for AddressSanitizer to watch, since input
+// Random windows through every kernel that this CPU runs, against a plain loop over indexes; for AddressSanitizer to watch, since input
 // and output lie in allocations of just their size. Arguments: how many windows, the seed. Prints the number copied.
 #include <algorithm>
 #include <cstdio>
@@ -43,14 +43,17 @@ int64_t extent(const std::vector<int64_t>& sizes, const std::vector<int64_t>& st
 
 // Copies one random window in one or several ranges and compares; false where an element is wrong.
 bool try_one() {
+  decltype(&copy_window_cpu) const kernels[] = {copy_window_default, copy_window_avx2, copy_window_avx512};
+  const auto kernel = kernels[draw(0, static_cast<int>(cpu_capability()))];
   const int element_sizes[] = {1, 2, 4, 8, 16};
   const int bytes = element_sizes[draw(0, 4)];
   const int dims = static_cast<int>(draw(0, 5));
-  const int64_t longest = dims == 1 ? 400 : (dims == 2 ? 80 : 7);
+  const int64_t longest = dims == 1 ? 3000 : (dims == 2 ? 80 : 7);
+  const int64_t widest = draw(0, 3) ? longest : std::max<int64_t>(longest, 300);  // of the innermost dimension
   std::vector<int64_t> sizes, in_sizes, starts;
   for (int d = 0; d < dims; ++d) {
-    in_sizes.push_back(draw(0, longest));
-    sizes.push_back(draw(1, longest));
+    in_sizes.push_back(draw(0, d == dims - 1 ? widest : longest));
+    sizes.push_back(draw(1, d == dims - 1 ? widest : longest));
     starts.push_back(draw(0, 2) ? draw(-sizes[d], in_sizes[d]) : 0);
     if (draw(0, 2) == 0) sizes[d] = in_sizes[d] = std::max<int64_t>(in_sizes[d], 1), starts[d] = 0;
   }
@@ -75,7 +78,9 @@ bool try_one() {
   window.element_size = bytes;
   window.dims = 0;
   const bool uniform = draw(0, 1);
-  for (auto& byte : window.fill) byte = uniform ? 0 : static_cast<unsigned char>(rng());
+  for (int i = 0; i < 16; ++i) {
+    window.fill[i] = i >= bytes ? window.fill[i - bytes] : (uniform ? 0 : static_cast<unsigned char>(rng()));
+  }
   std::vector<int> order(dims);
   for (int d = 0; d < dims; ++d) order[d] = d;
   if (draw(0, 1)) {
@@ -101,7 +106,7 @@ bool try_one() {
 
   for (int64_t begin = 0; begin < numel;) {
     const int64_t end = draw(0, 1) ? numel : draw(begin + 1, numel);
-    copy_window_cpu(window, begin, end);
+    kernel(window, begin, end, draw(0, 1) ? Stores::kStreaming : Stores::kCached);
     begin = end;
   }
   return std::memcmp(out, expected.data(), out_bytes) == 0;

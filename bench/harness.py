@@ -1,0 +1,102 @@
+"""How one case is measured: all contenders on the same data, compared first, then timed in turn."""
+
+import math
+import statistics
+import timeit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+OURS = "torchcrop_fast"
+LIMIT = "copy of the same bytes"
+
+Run = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One job, done by several contenders.
+
+    Attributes:
+        name: The data and what happens to it.
+        what: How it is asked for: a layer, a function, into ``out=``, with its backward pass, ...
+        make: Builds the contenders, ours first; the second one is the reference. Each takes nothing, does the whole job,
+            and returns its result.
+        bytes: How many bytes the job moves at least: each window reads what it sees of its input and writes its output,
+            every byte once.
+        exact: Whether the results must be equal bit for bit; else up to rounding.
+    """
+
+    name: str
+    what: str
+    make: Callable[[], Mapping[str, Run]]
+    bytes: int
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one contender took, a call, in microseconds."""
+
+    first: float  # the first call, whatever it had to set up or compile
+    median: float  # of the rounds
+    spread: float  # from the first to the third quartile of the rounds
+    rounds: tuple[float, ...]
+
+    def ratio(self, other: "Timing") -> float:
+        """How many times longer the other one took: the median over the rounds, each of which timed both in turn."""
+        return statistics.median(theirs / ours for ours, theirs in zip(self.rounds, other.rounds, strict=True))
+
+
+def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
+    """Compare the contenders' results, then time them in turn: A B C, A B C, and so on.
+
+    Args:
+        case: What to measure.
+        rounds: How often each contender's turn comes.
+        seconds: How long a turn lasts, at least; one call, where that takes longer.
+
+    Raises:
+        AssertionError: If a result isn't that of the reference.
+    """
+    runs = dict(case.make())
+    firsts = _check(case, runs)
+    source = torch.ones(max(case.bytes // 2, 1), dtype=torch.uint8)
+    target = torch.ones_like(source)
+    runs[LIMIT] = lambda: target.copy_(source)
+    timers = {name: timeit.Timer(run) for name, run in runs.items()}
+    calls = {}
+    for name, timer in timers.items():
+        timer.timeit(1)
+        calls[name] = max(1, math.ceil(seconds / max(min(timer.repeat(3, 1)), 1e-9)))
+    rounds_of: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, timer in timers.items():
+            timer.timeit(1)  # in everyone's own steady state: not in what the one before left in the caches
+            rounds_of[name].append(timer.timeit(calls[name]) / calls[name] * 1e6)
+    return {name: _timing(firsts.get(name, math.nan), taken) for name, taken in rounds_of.items()}
+
+
+def _check(case: Case, runs: Mapping[str, Run]) -> dict[str, float]:
+    """Call every contender for the first time, and compare what it gives with what the reference gave."""
+    expected = None
+    firsts = {}
+    for name in sorted(runs, key=lambda name: name == OURS):  # ours last: the others warm nothing up that it keeps
+        start = timeit.default_timer()
+        result = runs[name]()
+        firsts[name] = (timeit.default_timer() - start) * 1e6
+        if expected is None:
+            expected = result.clone()
+            continue
+        tolerance = {"rtol": 0.0, "atol": 0.0} if case.exact else {"rtol": 1e-3, "atol": 1e-5}
+        torch.testing.assert_close(
+            result, expected, **tolerance, equal_nan=True, msg=lambda text, n=name: f"{case.name}, {case.what}, {n}: {text}"
+        )
+    return firsts
+
+
+def _timing(first: float, rounds: list[float]) -> Timing:
+    low, median, high = statistics.quantiles(rounds, n=4)
+    return Timing(first, median, high - low, tuple(rounds))

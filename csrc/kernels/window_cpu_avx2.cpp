@@ -1,0 +1,28 @@
+// The window kernel for x86-64 CPUs with AVX2: vectors of 32 bytes.
+#if defined(__x86_64__)
+// The standard library first: code of it that is shared with other files must run on every CPU.
+#include <immintrin.h>
+#include <algorithm>
+#include <cstring>
+
+#include "window_cpu.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC target("avx2")
+#endif
+#include "window_writer.h"
+
+namespace torchcrop_fast {
+
+void copy_window_avx2(const Window& window, int64_t begin, int64_t end, Stores stores) {
+  write_window<32>(window, begin, end, stores);
+}
+
+}  // namespace torchcrop_fast
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif
