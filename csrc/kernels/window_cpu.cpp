@@ -8,17 +8,12 @@
 namespace torchcrop_fast {
 namespace {
 
-constexpr CpuCapability kCapabilities[] = {CpuCapability::kDefault, CpuCapability::kAvx2, CpuCapability::kAvx512};
+constexpr CpuCapability kCapabilities[] = {CpuCapability::kDefault, CpuCapability::kAvx2};
 
 bool has(CpuCapability capability) {
 #if defined(__x86_64__)
-  switch (capability) {
-    case CpuCapability::kDefault:
-      return true;
-    case CpuCapability::kAvx2:
-      return __builtin_cpu_supports("avx2");
-    case CpuCapability::kAvx512:
-      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+  if (capability == CpuCapability::kAvx2) {
+    return __builtin_cpu_supports("avx2");
   }
 #endif
   return capability == CpuCapability::kDefault;
@@ -39,37 +34,23 @@ CpuCapability choose_capability() {
     best = has(capability) ? capability : best;
   }
   if (wanted && *wanted) {
-    throw std::invalid_argument(std::string(variable) + " must be default, avx2 or avx512, got '" + wanted + "'");
+    throw std::invalid_argument(std::string(variable) + " must be default or avx2, got '" + wanted + "'");
   }
   return best;
 }
 
 auto choose_kernel() {
-  switch (cpu_capability()) {
 #if defined(__x86_64__)
-    case CpuCapability::kAvx512:
-      return copy_window_avx512;
-    case CpuCapability::kAvx2:
-      return copy_window_avx2;
-#endif
-    default:
-      return copy_window_default;
+  if (cpu_capability() == CpuCapability::kAvx2) {
+    return copy_window_avx2;
   }
+#endif
+  return copy_window_default;
 }
 
 }  // namespace
 
-const char* name(CpuCapability capability) {
-  switch (capability) {
-    case CpuCapability::kDefault:
-      return "default";
-    case CpuCapability::kAvx2:
-      return "avx2";
-    case CpuCapability::kAvx512:
-      return "avx512";
-  }
-  return "";
-}
+const char* name(CpuCapability capability) { return capability == CpuCapability::kAvx2 ? "avx2" : "default"; }
 
 CpuCapability cpu_capability() {
   static const CpuCapability capability = choose_capability();

@@ -7,8 +7,8 @@
 
 namespace torchcrop_fast {
 
-// Which vector instructions the kernels may use. Each builds on those before it; kDefault runs on every CPU.
-enum class CpuCapability { kDefault, kAvx2, kAvx512 };
+// Which vector instructions the kernels may use. kDefault runs on every CPU.
+enum class CpuCapability { kDefault, kAvx2 };
 
 // As the environment variable TORCHCROP_FAST_CPU_CAPABILITY and `python -m torchcrop_fast info` say it.
 const char* name(CpuCapability capability);
@@ -30,6 +30,5 @@ void copy_window_cpu(const Window& window, int64_t begin, int64_t end, Stores st
 // The same with the vector instructions of one capability, which the CPU must have.
 void copy_window_default(const Window& window, int64_t begin, int64_t end, Stores stores);
 void copy_window_avx2(const Window& window, int64_t begin, int64_t end, Stores stores);
-void copy_window_avx512(const Window& window, int64_t begin, int64_t end, Stores stores);
 
 }  // namespace torchcrop_fast

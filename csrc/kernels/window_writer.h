@@ -59,7 +59,7 @@ struct CopyEnds {
 
 // Copies n bytes, at least two vectors: the first and the last one wherever they lie, those between to aligned places.
 template <int kVector>
-struct CopyVectors {
+struct CopyLong {
   void operator()(char* to, const char* from, int64_t n) const {
     move_block<kVector>(to, from);
     int64_t i = kVector - static_cast<int64_t>(reinterpret_cast<uintptr_t>(to) % kVector);
@@ -72,29 +72,33 @@ struct CopyVectors {
   }
 };
 
-struct CopyLong {
-  void operator()(char* to, const char* from, int64_t n) const { std::memcpy(to, from, n); }
+// Without wide vectors memcpy is faster, whose own choice of them is made at run time; in parts that it does not stream
+// past the caches: whether that pays, we decide.
+template <>
+struct CopyLong<16> {
+  void operator()(char* to, const char* from, int64_t n) const {
+    constexpr int64_t kPart = 256 * 1024;
+    for (; n > kPart; n -= kPart, to += kPart, from += kPart) {
+      std::memcpy(to, from, kPart);
+    }
+    std::memcpy(to, from, n);
+  }
 };
 
 constexpr int64_t kFilledFirst = 4096;  // bytes that are worth filling whole before a part of them is copied over
 constexpr int64_t kLine = 64;           // of the caches, in bytes
 constexpr int64_t kStreamed = 256;      // the shortest row, in bytes, that is worth streaming
 constexpr int64_t kShort = 128;         // the longest row, in bytes, that is copied straight-line
-constexpr int64_t kMedium = 2048;       // the longest row, in bytes, that is not worth a call of memcpy
 
 // Calls use(copy) with the cheapest copy of n bytes, at least 1.
 template <int kVector, class Use>
 void with_copy(int64_t n, const Use& use) {
-  constexpr int kWide = std::min(kVector, 64);
-  constexpr int kHalf = std::min(kVector, 32);
-  if (n > (kVector > 16 ? kMedium : kShort)) {
-    use(CopyLong{});
-  } else if (n > kShort) {
-    use(CopyVectors<kVector>{});
+  if (n > kShort) {
+    use(CopyLong<kVector>{});
   } else if (n > 64) {
-    use(CopyEnds<kWide, 64 / kWide>{});
+    use(CopyEnds<kVector, 64 / kVector>{});
   } else if (n > 32) {
-    use(CopyEnds<kHalf, 32 / kHalf>{});
+    use(CopyEnds<kVector, 32 / kVector>{});
   } else if (n > 16) {
     use(CopyEnds<16, 1>{});
   } else if (n > 8) {
@@ -112,9 +116,7 @@ void with_copy(int64_t n, const Use& use) {
 template <int kVector>
 void stream_line(char* to, const char* from) {
 #if defined(__x86_64__)
-  if constexpr (kVector == 64) {
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
-  } else if constexpr (kVector == 32) {
+  if constexpr (kVector == 32) {
     for (int i = 0; i < kLine; i += 32) {
       const __m256i part = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
       _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i), part);
@@ -169,17 +171,15 @@ struct CopyByteRows {
 template <int kSize>
 struct CopyElementRows {
   void operator()(Rows rows) const {
-    // The longer loop inside; but rows far apart are read one after the other.
-    if (rows.seen < rows.count && rows.seen <= 16) {
-      for (; rows.count > 0; rows.count -= kTogether) {
-        const int64_t together = std::min(rows.count, kTogether);
-        for (int64_t column = 0; column < rows.seen; ++column) {
-          copy(rows.to + column * to_next, rows.from + column * from_next, together, rows.to_step, rows.from_step);
-        }
-        rows.to += together * rows.to_step;
-        rows.from += together * rows.from_step;
-      }
-      return;
+    switch (rows.seen) {
+      case 1:
+        return copy(rows.to, rows.from, rows.count, rows.to_step, rows.from_step);
+      case 2:
+        return copy_narrow<2>(rows);
+      case 3:
+        return copy_narrow<3>(rows);
+      case 4:
+        return copy_narrow<4>(rows);
     }
     for (; rows.count > 0; --rows.count, rows.to += rows.to_step, rows.from += rows.from_step) {
       copy(rows.to, rows.from, rows.seen, to_next, from_next);
@@ -198,14 +198,32 @@ struct CopyElementRows {
   int64_t from_next;  // bytes
 
  private:
-  static constexpr int64_t kTogether = 256;  // rows that the nearest cache holds while their columns are copied
+  // Copies rows of so many columns: a loop over each would cost more than the row.
+  template <int kColumns>
+  void copy_narrow(Rows rows) const {
+    for (; rows.count > 0; --rows.count, rows.to += rows.to_step, rows.from += rows.from_step) {
+      move_apart<kColumns>(rows.to, rows.from, to_next, from_next);
+    }
+  }
+
+  // Moves kCount elements, to_next and from_next bytes apart. All are read before one is written: then the reads need
+  // not wait for the writes.
+  template <int kCount>
+  static void move_apart(char* to, const char* from, int64_t to_next, int64_t from_next) {
+    Block<kSize> elements[kCount];
+    for (int i = 0; i < kCount; ++i) {
+      elements[i] = *reinterpret_cast<const Block<kSize>*>(from + i * from_next);
+    }
+    for (int i = 0; i < kCount; ++i) {
+      *reinterpret_cast<Block<kSize>*>(to + i * to_next) = elements[i];
+    }
+  }
 
   static void copy(char* to, const char* from, int64_t n, int64_t to_next, int64_t from_next) {
-    if (to_next == kSize) {
-      for (int64_t i = 0; i < n; ++i, from += from_next) {
-        move_block<kSize>(to + i * kSize, from);
+    if (from_next <= kLine) {  // elsewhere every read brings a line of its own, and they are better spread out
+      for (; n >= 4; n -= 4, to += 4 * to_next, from += 4 * from_next) {
+        move_apart<4>(to, from, to_next, from_next);
       }
-      return;
     }
     for (; n > 0; --n, to += to_next, from += from_next) {
       move_block<kSize>(to, from);
@@ -231,7 +249,7 @@ class Filler {
       return;
     }
     for (; n > kShort; n -= kShort, to += kShort) {
-      CopyEnds<std::min(kVector, 64), 64 / std::min(kVector, 64)>{}(to, pattern_, kShort);
+      CopyEnds<kVector, 64 / kVector>{}(to, pattern_, kShort);
     }
     if (n > 0) {
       with_copy<kVector>(n, [&](const auto& copy) { copy(to, pattern_, n); });

@@ -48,7 +48,7 @@ TORCHCROP_FAST_API at::Tensor& pad_out(
 // pad with the signs turned: takes cropping[0] and cropping[1] elements off the ends of the last dimension, and so on.
 TORCHCROP_FAST_API at::Tensor crop(const at::Tensor& input, at::IntArrayRef cropping);
 
-// The vector instructions that the CPU's kernels use: "default", "avx2" or "avx512". The best that the CPU has, or what
+// The vector instructions that the CPU's kernels use: "default" or "avx2". The best that the CPU has, or what
 // the environment variable TORCHCROP_FAST_CPU_CAPABILITY names.
 TORCHCROP_FAST_API const char* cpu_capability_name();
 
