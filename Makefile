@@ -14,7 +14,7 @@ BUILT := build/.built
 SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp')
 OTHER_VENV := .venv-torch-$(TORCH)
 
-.PHONY: FORCE help install demo test lint format check-torch clean
+.PHONY: FORCE help install demo bench test lint format check-torch clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
@@ -41,6 +41,10 @@ install: $(BUILT)  ## make the virtual environment and build the package into it
 
 demo: $(BUILT)  ## crop real digits, compare with nn.ZeroPad2d, write crop_demo.png
 	@$(BIN)/python -m torchcrop_fast demo
+
+bench: $(BUILT)  ## measure ours beside its peers, cache on and off: some ten minutes on an idle machine
+	$(BIN)/python -m torchcrop_fast bench --json bench/results/cpu.json --plot docs/performance.png
+	TORCHCROP_FAST_CACHE=0 $(BIN)/python -m torchcrop_fast bench sweep --json bench/results/cpu-cache-off.json
 
 test: $(BUILT)  ## run the whole test suite
 	$(BIN)/python -m pytest

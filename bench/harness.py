@@ -22,8 +22,8 @@ class Case:
     Attributes:
         name: The data and what happens to it.
         what: How it is asked for: a layer, a function, into ``out=``, with its backward pass, ...
-        make: Builds the contenders, ours first; the second one is the reference. Each takes nothing, does the whole job,
-            and returns its result.
+        make: Builds the contenders, ours first; the second one is the reference. Each takes nothing, does the whole
+            job, and returns its result.
         bytes: How many bytes the job moves at least: each window reads what it sees of its input and writes its output,
             every byte once.
         exact: Whether the results must be equal bit for bit; else up to rounding.
@@ -62,7 +62,7 @@ def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
         AssertionError: If a result isn't that of the reference.
     """
     runs = dict(case.make())
-    firsts = _check(case, runs)
+    firsts = check(case, runs)
     source = torch.ones(max(case.bytes // 2, 1), dtype=torch.uint8)
     target = torch.ones_like(source)
     runs[LIMIT] = lambda: target.copy_(source)
@@ -79,8 +79,15 @@ def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
     return {name: _timing(firsts.get(name, math.nan), taken) for name, taken in rounds_of.items()}
 
 
-def _check(case: Case, runs: Mapping[str, Run]) -> dict[str, float]:
-    """Call every contender for the first time, and compare what it gives with what the reference gave."""
+def check(case: Case, runs: Mapping[str, Run]) -> dict[str, float]:
+    """Call every contender for the first time, and compare what it gives with what the reference gave.
+
+    Returns:
+        What the calls took, in microseconds.
+
+    Raises:
+        AssertionError: If a result isn't that of the reference.
+    """
     expected = None
     firsts = {}
     for name in sorted(runs, key=lambda name: name == OURS):  # ours last: the others warm nothing up that it keeps
@@ -90,10 +97,11 @@ def _check(case: Case, runs: Mapping[str, Run]) -> dict[str, float]:
         if expected is None:
             expected = result.clone()
             continue
-        tolerance = {"rtol": 0.0, "atol": 0.0} if case.exact else {"rtol": 1e-3, "atol": 1e-5}
-        torch.testing.assert_close(
-            result, expected, **tolerance, equal_nan=True, msg=lambda text, n=name: f"{case.name}, {case.what}, {n}: {text}"
-        )
+        rtol, atol = (0.0, 0.0) if case.exact else (1e-3, 1e-5)
+        try:
+            torch.testing.assert_close(result, expected, rtol=rtol, atol=atol, equal_nan=True)
+        except AssertionError as wrong:
+            raise AssertionError(f"{case.name}, {case.what}, {name}: {wrong}") from None
     return firsts
 
 

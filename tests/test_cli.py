@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import torchcrop_fast
-from torchcrop_fast import _demo, _verify, functional
+from torchcrop_fast import _demo, _verify, functional, layers
 from torchcrop_fast.__main__ import main
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +109,7 @@ def test_demo_download_needs_a_folder(capsys):
 
 @pytest.mark.parametrize("wrong", ["output", "input gradient"])
 def test_demo_fails_on_a_wrong_result(quick_demo, monkeypatch, capsys, tmp_path, wrong):
-    real = functional.crop
+    real = layers.crop
 
     def spoilt(input, cropping):
         out = real(input, cropping)

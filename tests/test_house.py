@@ -41,6 +41,9 @@ def quoted(text: str) -> list[str]:
 MAY_INCLUDE = {
     quoted(room)[0]: {item.strip(" `") for item in included.split(",")} for room, _, included in table("room")
 }
+INTRINSICS, POSIX = (
+    quoted(re.search(rf"{name}((?:\s*(?:,|and)?\s*`<[\w/.]+>`)+)", README)[1]) for name in ("Intrinsics means", "POSIX")
+)
 TORCH_FOLDERS = tuple(quoted(re.search(r"^Torch means the headers under (.*?)\.", README, re.MULTILINE)[1]))
 
 
@@ -61,14 +64,20 @@ def kind_of(include: str, source: Path) -> str:
         return "torch"
     if name == "Python.h":
         return "Python"
+    if include in INTRINSICS:
+        return "intrinsics"
+    if include in POSIX:
+        return "POSIX"
     return "the standard library" if re.fullmatch(r"[a-z_0-9]+", name) else f"<{name}>"
 
 
 def test_include_table_is_read():
     assert {"kernels/", "ops/", "include/", "python.cpp"} <= set(MAY_INCLUDE)
-    assert MAY_INCLUDE["kernels/"] == {"the standard library", "kernels/"}
+    assert MAY_INCLUDE["kernels/"] == {"the standard library", "intrinsics", "kernels/"}
+    assert INTRINSICS == ["<immintrin.h>"]
+    assert len(POSIX) > 1
     assert {"ATen/", "c10/", "torch/"} <= set(TORCH_FOLDERS)
-    known = {"the standard library", "torch", "Python", *MAY_INCLUDE}
+    known = {"the standard library", "intrinsics", "POSIX", "torch", "Python", *MAY_INCLUDE}
     assert set().union(*MAY_INCLUDE.values()) <= known
 
 
@@ -93,7 +102,9 @@ def test_files_include_what_their_room_may(source):
         ('"../ops/check.h"', "kernels/window.h", "ops/"),
         ("<Python.h>", "python.cpp", "Python"),
         ("<pybind11/pybind11.h>", "python.cpp", "<pybind11/pybind11.h>"),
-        ("<immintrin.h>", "kernels/window.h", "<immintrin.h>"),
+        ("<immintrin.h>", "kernels/window.h", "intrinsics"),
+        ("<unistd.h>", "kernels/window.h", "POSIX"),
+        ("<fcntl.h>", "ops/cpu.cpp", "<fcntl.h>"),
     ],
 )
 def test_kinds_of_includes(include, source, kind):

@@ -57,16 +57,16 @@ def test_random_windows_as_released(tmp_path):
 @pytest.mark.parametrize(
     "mutation",
     [
-        ("use(CopyEnds<kHalf, 32 / kHalf>{})", "use(CopyEnds<kHalf, 64 / kHalf>{})"),  # reads before and behind a row
+        ("use(CopyEnds<kVector, 32 / kVector>{})", "use(CopyEnds<kVector, 64 / kVector>{})"),  # reads outside a row
         ("joined = one_behind_the_other(between + rows.seen)", "joined = true"),  # borders apart, filled as if together
         ("i + 2 * kVector <= n", "i + kVector <= n"),  # writes behind a row
-        ("if (first_ > 0) {", "if (false) {"),  # a line that another thread began, overwritten
-        ("stream(to_, line_);", ""),  # a line gathered and lost
+        ("if (first_ > 0) {", "if (false) {"),  # a line that another range began, overwritten
+        ("stream_line<kVector>(waiting_, waiting_line_);", ""),  # a line gathered and lost
         ("+ bytes) % 16", ") % 16"),  # a streamed border that begins anew in the middle of an element
-        ("first = 0;", ""),  # a range's first plane decides for all
-        ("outside_ += inside ? 0 : sign;", ""),  # the border of outer dimensions
+        ("last ? rows.count : left_in_plane;", "last ? 1 : left_in_plane;"),  # the second plane's rows misplaced
         ("std::clamp(column_.end(), inside, last)", "last"),  # reads behind a row
         ("fill_rows(after, end, first, last);\n  }\n\n  void fill_rows", "}\n\n  void fill_rows"),  # an unwritten tail
+        ("outside_ += is_inside(dim, index_[d]) ? 0 : 1;\n      if", "if"),  # the border of outer dimensions
     ],
 )
 def test_the_fuzzer_notices(build, mutation):

@@ -45,9 +45,10 @@ def test_ops_library_needs_no_python():
 def test_ops_library_exports_the_public_functions_alone():
     symbols = tool("nm", "--dynamic", "--defined-only", "--demangle", str(_library.OPS_LIBRARY))
     functions = set(re.findall(r" T ([^(\n]*)", symbols))
-    header = Path(__file__).parent.parent / "csrc" / "include" / "torchcrop_fast" / "ops.h"
-    declared = re.findall(r"^TORCHCROP_FAST_API [\w:&]+ (\w+)\(", header.read_text(), re.MULTILINE)
-    assert len(declared) > 3
+    headers = (Path(__file__).parent.parent / "csrc" / "include" / "torchcrop_fast").glob("*.h")
+    text = "\n".join(header.read_text() for header in headers)
+    declared = re.findall(r"^TORCHCROP_FAST_API (?:const )?[\w:&*]+ (\w+)\(", text, re.MULTILINE)
+    assert len(declared) > 7
     assert functions == {f"torchcrop_fast::{name}" for name in declared}
 
 

@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--out", type=Path, default=Path("crop_demo.png"), help="the picture (default: %(default)s)")
 
-    bench = commands.add_parser("bench", help="measure ours beside nn.ZeroPad2d, its real peers, and the physical limit")
+    bench = commands.add_parser(
+        "bench", help="measure ours beside nn.ZeroPad2d, its real peers, and the physical limit"
+    )
     families = ("layers", "center_crop", "view", "sweep")
     bench.add_argument("family", nargs="?", choices=families, help="which cases (default: all)")
     bench.add_argument("--quick", action="store_true", help="a sample of the cases, in a minute or so")

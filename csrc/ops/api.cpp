@@ -1,8 +1,9 @@
 // The public functions of torchcrop_fast/ops.h: typed calls of the dispatcher, or of the CPU's kernel where the
-// dispatcher would only pass them on.
+// dispatcher would only pass them on to it.
 #include <torchcrop_fast/ops.h>
 
 #include "../kernels/window_cpu.h"
+#include "autograd.h"
 #include "cpu.h"
 #include "handles.h"
 
@@ -15,10 +16,15 @@ using SymInts = c10::SmallVector<c10::SymInt, 8>;
 
 at::Tensor pad(
     const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  if (only_cpu_sees(input)) {
-    return pad_cpu(input, pad, mode, value);
+  const Sees sees = who_sees(input);
+  if (sees == Sees::kMore) {
+    return pad_handle().call(input, SymInts(pad.begin(), pad.end()), mode, value);
   }
-  return pad_handle().call(input, SymInts(pad.begin(), pad.end()), mode, value);
+  const auto out = pad_cpu(input, pad, mode, value);
+  if (sees == Sees::kCpuAndAutograd) {
+    record_pad(input, SymInts(pad.begin(), pad.end()), out);
+  }
+  return out;
 }
 
 at::Tensor pad_symint(
@@ -33,7 +39,7 @@ at::Tensor& pad_out(
     at::IntArrayRef pad,
     std::string_view mode,
     const std::optional<at::Scalar>& value) {
-  if (only_cpu_sees(input) && only_cpu_sees(out)) {
+  if (who_sees(input) == Sees::kCpu && who_sees(out) == Sees::kCpu) {
     pad_out_cpu(input, pad, mode, value, out);
     out.unsafeGetTensorImpl()->bump_version();
     return out;

@@ -1,5 +1,7 @@
 // Autograd: the gradient of a pad is the pad with the signs turned; so is the gradient's gradient, and the tangent is
 // the same pad. A hand-written Node, since torch::autograd::Function has no forward mode and fails under torch.func.
+#include "autograd.h"
+
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -71,6 +73,16 @@ struct PadBackward : torch::autograd::Node {
   std::vector<c10::SymInt> grad_pad;  // the pad of the gradient
 };
 
+}  // namespace
+
+void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out) {
+  const auto node = make_node<PadBackward>(pad);
+  node->set_next_edges(torch::autograd::collect_next_edges(input));
+  torch::autograd::set_history(out, node);
+}
+
+namespace {
+
 at::Tensor pad_autograd(
     c10::DispatchKeySet keys,
     const at::Tensor& input,
@@ -82,9 +94,7 @@ at::Tensor pad_autograd(
     return pad_handle().redispatch(keys & c10::after_autograd_keyset, input, pad, mode, value);
   }();
   if (torch::autograd::compute_requires_grad(input)) {
-    const auto node = make_node<PadBackward>(pad);
-    node->set_next_edges(torch::autograd::collect_next_edges(input));
-    torch::autograd::set_history(out, node);
+    record_pad(input, pad, out);
   }
   if (torch::autograd::isFwGradDefined(input)) {
     const at::Tensor tangent = torchcrop_fast::pad_symint(input._fw_grad(/*level=*/0), pad);

@@ -72,21 +72,23 @@ void pad_out_symint_cpu(
 
 }  // namespace
 
-bool only_cpu_sees(const at::Tensor& input) {
+Sees who_sees(const at::Tensor& input) {
   constexpr auto plain = c10::DispatchKeySet(
       {c10::DispatchKey::CPU, c10::DispatchKey::AutogradCPU, c10::DispatchKey::ADInplaceOrView,
        c10::DispatchKey::BackendSelect});
   const auto tls = c10::impl::tls_local_dispatch_key_set();
   const auto keys = (input.key_set() | tls.included_) - tls.excluded_;
-  if (!keys.has(c10::DispatchKey::CPU) || (keys.raw_repr() & ~plain.raw_repr()) != 0) {
-    return false;
+  if (!keys.has(c10::DispatchKey::CPU) || (keys.raw_repr() & ~plain.raw_repr()) != 0 ||
+      at::getStepCallbacksUnlessEmpty(at::RecordScope::FUNCTION).has_value()) {
+    return Sees::kMore;
   }
-  const bool has_autograd_meta = input.unsafeGetTensorImpl()->autograd_meta() != nullptr;
-  if (has_autograd_meta &&
-      ((c10::GradMode::is_enabled() && input.requires_grad()) || input._fw_grad(/*level=*/0).defined())) {
-    return false;
+  if (!input.unsafeGetTensorImpl()->autograd_meta() || !keys.has(c10::DispatchKey::AutogradCPU)) {
+    return Sees::kCpu;
   }
-  return !at::getStepCallbacksUnlessEmpty(at::RecordScope::FUNCTION).has_value();
+  if (input._fw_grad(/*level=*/0).defined()) {
+    return Sees::kMore;
+  }
+  return c10::GradMode::is_enabled() && input.requires_grad() ? Sees::kCpuAndAutograd : Sees::kCpu;
 }
 
 at::Tensor pad_cpu(

@@ -9,9 +9,14 @@
 
 namespace torchcrop_fast {
 
-// Whether the dispatcher would do nothing but call the CPU's kernel: a plain CPU tensor, that autograd does not follow,
-// under no mode, transform, trace or profiler.
-bool only_cpu_sees(const at::Tensor& input);
+// Who has a say in a call, as the dispatcher would find out.
+enum class Sees {
+  kCpu,             // the CPU's kernel alone: a plain tensor under no mode, transform, trace or profiler
+  kCpuAndAutograd,  // and backward mode
+  kMore,            // and who knows: ask the dispatcher
+};
+
+Sees who_sees(const at::Tensor& input);
 
 at::Tensor pad_cpu(
     const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value);

@@ -1,0 +1,12 @@
+// Autograd, for those who need not ask the dispatcher.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/SymIntArrayRef.h>
+
+namespace torchcrop_fast {
+
+// Has backward mode go from out, which is pad(input, pad), to input, which requires a gradient.
+void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out);
+
+}  // namespace torchcrop_fast
