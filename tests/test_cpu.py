@@ -1,0 +1,366 @@
+"""The CPU's kernels under each capability, and the fast entry, which hides nothing that the dispatcher would show."""
+
+import json
+import math
+import os
+import random
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from op_tester import LAYOUTS, assert_same, bits
+from torch import Tensor, nn
+from torch._C import DispatchKey, _IncludeDispatchKeyGuard
+from torch._dispatch.python import enable_python_dispatcher
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.profiler import ExecutionTraceObserver, ProfilerActivity, profile, record_function
+
+import torchcrop_fast as tcf
+from torchcrop_fast import functional, memory
+
+VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
+CPUINFO = Path("/proc/cpuinfo")
+LACKS_AVX2 = not CPUINFO.exists() or not re.search(r"\bavx2\b", CPUINFO.read_text())
+NEEDS_AVX2 = pytest.mark.skipif(LACKS_AVX2, reason="needs AVX2")
+DTYPES = (torch.uint8, torch.bfloat16, torch.float32, torch.float64, torch.complex128)  # 1, 2, 4, 8, 16 bytes
+INPUT_LAYOUTS = {
+    **{name: LAYOUTS[name] for name in ("contiguous", "channels_last", "permuted", "expanded", "expanded_last")},
+    "sliced": lambda shape: ((*shape[:-1], shape[-1] + 5), lambda base: base[..., 3:-2]),
+    "stepped": lambda shape: ((*shape[:-1], 2 * shape[-1] + 1), lambda base: base[..., 1::2]),
+}
+
+
+def random_input(rng: random.Random, shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Tensor:
+    """Random bytes, which begin at any element of their storage."""
+    base_shape, view = INPUT_LAYOUTS[layout](shape)
+    count, offset = math.prod(base_shape), rng.randint(0, 9)
+    words = torch.empty((count + offset) * dtype.itemsize // 8 + 2, dtype=torch.int64).random_()
+    return view(words.view(dtype)[offset : offset + count].view(base_shape))
+
+
+def random_pad(rng: random.Random, shape: tuple[int, ...], most: int) -> list[int]:
+    """Crops and borders of several widths, for an output of at most so many elements."""
+    pad, numel = [], math.prod(shape)
+    for size in shape[::-1][: rng.randint(0, len(shape))]:
+        before, after = (rng.choice((0, 0, -1, -2, -size // 3, 1, 2, 5, 17, 70, 300)) for _ in "12")
+        padded = size + before + after
+        if size + min(before, 0) + min(after, 0) < 1 or numel // size * padded > most:
+            before, after, padded = 0, 0, size
+        pad += [before, after]
+        numel = numel // size * padded
+    return pad
+
+
+def check_window(rng: random.Random, input: Tensor, pad: list[int]) -> Tensor:
+    """A new output, one in memory that was used before, and one in the middle of a tensor."""
+    value = rng.choice((None, 7.9))
+    expected = F.pad(input, pad, value=value)
+    result = functional.pad(input, pad, value=value)
+    assert_same(result, expected)
+    result.fill_(99)
+    del result
+    hits = memory.stats()["hits"]
+    assert_same(functional.pad(input, pad, value=value), expected)
+    assert memory.stats()["hits"] == hits + 1  # it was that memory
+    base, offset = torch.full((expected.numel() + 32,), 99, dtype=input.dtype), rng.randint(0, 31)
+    wanted = base.clone()
+    wanted[offset : offset + expected.numel()] = expected.flatten()
+    functional.pad(input, pad, value=value, out=base[offset : offset + expected.numel()].view(expected.shape))
+    assert torch.equal(bits(base), bits(wanted))
+    return expected
+
+
+def check_windows(count: int) -> None:
+    """Rows of 1 byte to more than 1 MB, in up to five dimensions, in one thread and in two."""
+    for seed in range(count):
+        rng = random.Random(seed)
+        dtype, layout = DTYPES[seed % 5], rng.choice(list(INPUT_LAYOUTS))
+        torch.set_num_threads(seed // 5 % 2 + 1)
+        width = int(2 ** rng.uniform(0, 20.5) / dtype.itemsize) + 1
+        rows = int(2 ** rng.uniform(0, math.log2(max(2**21 // (width * dtype.itemsize), 1))))
+        dims = rng.randint(2 if layout == "channels_last" else 1, 5)
+        outer = [rng.choice((1, 2, 3, 5)) for _ in range(dims - 2)]
+        shape = (*outer, rows // math.prod(outer) + 1, width)[-dims:]
+        check_window(rng, random_input(rng, shape, dtype, layout), random_pad(rng, shape, 2**21 // dtype.itemsize))
+
+
+def check_large_windows(count: int) -> None:
+    """Outputs that are stored past the caches where their memory was used before."""
+    level3 = os.sysconf(194)  # _SC_LEVEL3_CACHE_SIZE, for which Python has no name
+    streamed = min((level3 if level3 > 0 else 2**25) // 2, 2**26)
+    for seed in range(count):
+        rng = random.Random(seed)
+        dtype = DTYPES[seed % 5]
+        torch.set_num_threads(seed // 5 % 2 + 1)
+        width = int(2 ** rng.uniform(8.5, 20.5) / dtype.itemsize) + 4
+        pad = rng.choice(((-1, -2), (-1, -2, 1, -1), (1, 0, 2, -1, 0, 1), (-3, 5), (17, 70, 1, 1), ()))
+        shape = (2, streamed // (2 * (width - 3) * dtype.itemsize) + 5, width)
+        input = random_input(rng, shape, dtype, rng.choice(("contiguous", "sliced")))
+        assert check_window(rng, input, list(pad)).nbytes > streamed
+
+
+@pytest.mark.parametrize("capability", ["default", pytest.param("avx2", marks=NEEDS_AVX2)])
+def test_each_capability_copies_right_and_is_told(capability, monkeypatch, fresh_python):
+    monkeypatch.setenv(VARIABLE, capability)
+    printed = fresh_python(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import test_cpu
+        from torchcrop_fast import _C, __main__, memory
+
+        memory.set_cache_limit(2**30)
+        test_cpu.check_windows(500)
+        test_cpu.check_large_windows(10)
+        __main__.main(["info"])
+        print(_C.cpu_capability())
+        """,
+        str(Path(__file__).parent),
+    )
+    assert re.search(rf"^cpu features +{capability} in our kernels, ", printed, re.MULTILINE)
+    assert printed.split()[-1] == capability
+
+
+def test_the_best_capability_is_chosen_where_none_is_asked_for(monkeypatch, fresh_python):
+    for value in (None, ""):
+        monkeypatch.delenv(VARIABLE, raising=False) if value is None else monkeypatch.setenv(VARIABLE, value)
+        printed = fresh_python("from torchcrop_fast import _C; print(_C.cpu_capability())")
+        assert printed.strip() == ("default" if LACKS_AVX2 else "avx2")
+
+
+@pytest.mark.parametrize("capability", ["garbage", "avx512"])
+def test_an_unknown_capability_is_one_sentence(capability, monkeypatch, fresh_python):
+    """At each crop, not at the import, in one thread or several."""
+    monkeypatch.setenv(VARIABLE, capability)
+    printed = fresh_python(
+        """
+        import torch
+        from torchcrop_fast import functional
+
+        torch.set_num_threads(2)
+        for input, out in ((torch.zeros(5), None), (torch.zeros(2, 1 << 22), None), (torch.zeros(5), torch.ones(3))):
+            try:
+                functional.crop(input, (1, 1), out=out)
+            except RuntimeError as error:
+                print(error)
+        print(out.tolist())
+        """
+    )
+    assert printed == f"{VARIABLE} must be default or avx2, got '{capability}'\n" * 3 + "[1.0, 1.0, 1.0]\n"
+
+
+# The fast entry. What it must not hide, and torch.ops, which goes through the dispatcher, shows.
+PAD = (1, -2)
+OP = torch.ops.torchcrop_fast.pad
+WAYS = {
+    "pad": lambda x: functional.pad(x, PAD),
+    "crop": lambda x: functional.crop(x, (-1, 2)),
+    "out": lambda x: functional.pad(x, PAD, out=torch.empty(2, 4, 4)),
+    "layer": tcf.ZeroPad1d(PAD),
+}
+
+
+def example() -> Tensor:
+    return torch.arange(1.0, 41.0).view(2, 4, 5)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_profilers_see_the_op(way, tmp_path):
+    x = example()
+    way(x)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as kineto, record_function("around"):
+        way(x)
+    (event,) = [event for event in kineto.events() if event.name == "torchcrop_fast::pad"]
+    assert event.cpu_parent.name == "around"
+    assert event.input_shapes[0] == [2, 4, 5]
+    with torch.autograd.profiler.profile() as old:
+        way(x)
+    assert "torchcrop_fast::pad" in [event.name for event in old.function_events]
+    observer = ExecutionTraceObserver().register_callback(str(tmp_path / "trace.json"))
+    observer.start()
+    way(x)
+    observer.stop()
+    observer.unregister_callback()
+    nodes = json.loads((tmp_path / "trace.json").read_text())["nodes"]
+    assert "torchcrop_fast::pad" in [node["name"] for node in nodes]
+
+
+def answer(*_: object) -> Tensor:
+    return torch.full((1,), 42.0)
+
+
+@pytest.mark.parametrize("key", ["AutocastCPU", "FuncTorchVmapMode", "PreDispatch", "PythonTLSSnapshot"])
+def test_kernels_of_a_key_that_is_switched_on_run(key):
+    with torch.library._scoped_library("torchcrop_fast", "IMPL") as library:
+        library.impl("pad", answer, key)
+        assert functional.pad(example(), PAD).shape == (2, 4, 4)
+        autocast = key == "AutocastCPU"
+        with torch.autocast("cpu") if autocast else _IncludeDispatchKeyGuard(getattr(DispatchKey, key)):
+            assert functional.pad(example(), PAD).tolist() == [42]
+
+
+def test_kernels_of_the_python_dispatcher_run(monkeypatch):
+    monkeypatch.setitem(OP.default.py_kernels, DispatchKey.CPU, answer)
+    monkeypatch.setattr(OP.default, "_dispatch_cache", {})
+    with enable_python_dispatcher():
+        assert functional.pad(example(), PAD).tolist() == [42]
+    assert functional.pad(example(), PAD).shape == (2, 4, 4)
+
+
+class Answering(Tensor):
+    """A subclass without a say in torch's functions, but in what is dispatched."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_dispatch__ = classmethod(lambda cls, func, *_: answer() if func is OP.default else cls.seen.append(func))
+    seen: list = []
+
+
+def test_subclasses_with_a_dispatch_of_their_own_see_the_op():
+    x, out = example(), torch.zeros(2, 4, 4)
+    assert functional.pad(x.as_subclass(Answering), PAD).tolist() == [42]
+    Answering.seen.clear()
+    functional.pad(x.as_subclass(Answering), PAD, out=out)
+    functional.pad(x, PAD, out=out.as_subclass(Answering))
+    assert Answering.seen == [OP.out, OP.out]
+    assert out.sum() == 0
+
+
+NOT_PLAIN = {
+    "sparse": Tensor.to_sparse,
+    "csr": lambda x: x[0].to_sparse_csr(),
+    "mkldnn": Tensor.to_mkldnn,
+    "nested": lambda x: torch._nested_tensor_from_tensor_list([x[0], x[1, :2]]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning", "ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("make", NOT_PLAIN.values(), ids=NOT_PLAIN)
+def test_layouts_without_a_kernel_raise_as_through_the_dispatcher(make):
+    x = make(example())
+    with pytest.raises(RuntimeError) as expected:
+        OP(x, PAD)
+    with pytest.raises(type(expected.value), match=re.escape(str(expected.value).splitlines()[0])):
+        functional.pad(x, PAD)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:.*quantized:UserWarning")
+def test_quantized_tensors_are_padded_as_by_the_reference():
+    x = torch.quantize_per_tensor(example(), 0.5, 3, torch.quint8)
+    assert_same(functional.pad(x, PAD, value=1.0).int_repr(), F.pad(x, PAD, value=1.0).int_repr())
+
+
+def test_autograd_follows_views_of_a_base_that_it_follows_since():
+    leaf, base = torch.rand(2, 4, 5, requires_grad=True), example()
+    view = base[:1]
+    base.mul_(leaf)
+    functional.pad(view, PAD).sum().backward()
+    assert_same(leaf.grad, F.pad(example()[:1, :, :3], (0, 2, 0, 0, 0, 1)))
+
+
+def test_tangents_of_views_and_without_gradients():
+    tangent = torch.rand(2, 4, 5)
+    with dual_level():
+        dual = make_dual(example(), tangent)
+        with torch.no_grad():
+            assert_same(unpack_dual(functional.pad(dual, PAD)).tangent, F.pad(tangent, PAD))
+        base = torch.zeros(2, 4, 5)
+        view = base[:1]
+        base.copy_(dual)
+        assert_same(unpack_dual(functional.pad(view, PAD)).tangent, F.pad(tangent[:1], PAD))
+
+
+def test_inference_tensors_stay_what_they_are():
+    with torch.inference_mode():
+        x, out = example(), torch.zeros(2, 4, 4)
+        inferred = functional.pad(x, PAD)
+    assert not functional.pad(x, PAD).is_inference()
+    with pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
+        inferred * torch.ones(4, requires_grad=True)
+    with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode"):
+        functional.pad(x, PAD, out=out)
+
+
+def test_an_out_that_was_saved_is_kept_where_that_is_asked_for():
+    weight, saved = torch.rand(4, requires_grad=True), torch.ones(4)
+    with torch.autograd.graph.allow_mutation_on_saved_tensors():
+        loss = (weight * saved).sum()
+        functional.pad(torch.zeros(4), (1, -1), out=saved)
+        loss.backward()
+    assert (weight.grad.tolist(), saved.tolist()) == ([1] * 4, [0] * 4)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_real_tensors_under_a_fake_mode_give_fake_ones(way):
+    x = example()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert type(way(x)) is FakeTensor
+
+
+CONSTANT = torch.rand(2, 4, 5)
+
+
+class Constants(nn.Module):
+    """Pads the input, a buffer, a tensor from outside and one made here: a graph must hold them all."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("buffer", torch.rand(2, 4, 5))
+
+    def forward(self, x):
+        padded = [way(tensor) for way in (WAYS["pad"], WAYS["crop"]) for tensor in (x, self.buffer, CONSTANT)]
+        return torch.stack([*padded, functional.pad(torch.ones(2, 4, 5), PAD)])
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["non_strict", "strict"])
+def test_exports_hold_the_pads_of_constants(strict):
+    module = Constants()
+    exported = torch.export.export(module, (example(),), strict=strict)
+    calls = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    assert {call.namespace for call in calls} == {"aten"}
+    assert calls.count(torch.ops.aten.constant_pad_nd.default) == 7
+    assert_same(exported.module()(example()), module(example()))
+
+
+@pytest.mark.parametrize("pre_dispatch", [False, True])
+@pytest.mark.parametrize("tracing_mode", ["real", "fake"])
+def test_make_fx_and_traces_record_the_pads_of_constants(pre_dispatch, tracing_mode):
+    traced = make_fx(Constants(), pre_dispatch=pre_dispatch, tracing_mode=tracing_mode, _allow_non_fake_inputs=True)
+    assert [node.target for node in traced(example()).graph.nodes].count(OP.default) == 7
+    graph = torch.jit.trace(Constants(), example()).inlined_graph
+    assert len(graph.findAllNodes("torchcrop_fast::pad")) == 7
+
+
+# Threads: brief calls keep the GIL, others release it.
+
+
+def test_brief_crops_of_four_threads_beside_a_large_one(set_num_threads):
+    set_num_threads(1)
+    large, stamps = torch.zeros(100 << 20, dtype=torch.uint8), []
+
+    def crop_large():
+        start = time.perf_counter()
+        assert functional.crop(large, (1, 1)).numel() == (100 << 20) - 2
+        return start, time.perf_counter()
+
+    def crop_tiny(number):
+        while not future.done() or len(stamps) < 1000:
+            stamps.append(time.perf_counter())
+            x = torch.full((number + 2, 10 + len(stamps) % 400), float(len(stamps)))
+            out = torch.empty(x.size(0), x.size(1) - 2)
+            assert functional.crop(x, (1, 1), out=out) is out
+            assert torch.equal(out, x[:, 1:-1])
+            assert torch.equal(functional.crop(x, (number, 1)), x[:, number:-1])
+            assert torch.equal(functional.pad(x, (number, -1), value=-1), F.pad(x, (number, -1), value=-1))
+
+    with ThreadPoolExecutor(5) as pool:
+        future = pool.submit(crop_large)
+        for tiny in [pool.submit(crop_tiny, number) for number in range(4)]:
+            tiny.result()
+    start, end = future.result()
+    assert sum(start < stamp < end for stamp in stamps) > 20
