@@ -48,7 +48,9 @@ def run(family: str | None, quick: bool, json_file: Path | None, plot: Path | No
         print(f"bench: a result is wrong: {wrong}")
         return 1
     if json_file:
-        kept = {"machine": _info.facts(), "cache_limit": memory.stats()["limit"], "rows": rows}
+        facts = _info.facts()
+        machine = {name: facts[name] for name in ("cpu", "cpu cores", "cpu features", "torchcrop_fast", "torch", "python")}
+        kept = {"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows}
         json_file.write_text(json.dumps(kept, indent=1) + "\n")
         print(f"{json_file}: the results.")
     if plot:

@@ -44,21 +44,25 @@ bool read_entries(PyObject* object, Entry entry, c10::SmallVectorImpl<int64_t>& 
   const bool is_tuple = PyTuple_Check(object);
   // The size is asked for anew each time: an entry's __index__ may change the list.
   for (Py_ssize_t i = 0; i < (is_tuple ? PyTuple_GET_SIZE(object) : PyList_GET_SIZE(object)); ++i) {
-    THPObjectPtr item(Py_NewRef(is_tuple ? PyTuple_GET_ITEM(object, i) : PyList_GET_ITEM(object, i)));
-    if (!PyLong_CheckExact(item.get())) {
-      if (torch::is_symint(item.get()) || overrides(item.get()) || traced(item.get())) {
+    PyObject* const item = is_tuple ? PyTuple_GET_ITEM(object, i) : PyList_GET_ITEM(object, i);
+    int overflow = 0;
+    int64_t value = 0;
+    if (PyLong_CheckExact(item)) {
+      value = PyLong_AsLongLongAndOverflow(item, &overflow);
+    } else {
+      const THPObjectPtr held(Py_NewRef(item));  // whatever its __index__ does to the list
+      if (torch::is_symint(item) || overrides(item) || traced(item)) {
         return false;
       }
       TORCH_CHECK_TYPE(
-          PyIndex_Check(item.get()) && !PyBool_Check(item.get()), function_name(entry), ": ", argument_name(entry),
-          " must hold ints, got ", type_name(item.get()), " at position ", i);
-      item = PyNumber_Index(item.get());
-      if (!item) {
+          PyIndex_Check(item) && !PyBool_Check(item), function_name(entry), ": ", argument_name(entry),
+          " must hold ints, got ", type_name(item), " at position ", i);
+      THPObjectPtr number(PyNumber_Index(item));
+      if (!number) {
         throw python_error();
       }
+      value = PyLong_AsLongLongAndOverflow(number.get(), &overflow);
     }
-    int overflow = 0;
-    const int64_t value = PyLong_AsLongLongAndOverflow(item.get(), &overflow);
     TORCH_CHECK_TYPE(
         overflow == 0 && !(entry == Entry::kCrop && value == INT64_MIN), function_name(entry), ": ",
         argument_name(entry), " must hold ints that fit int64, got a larger one at position ", i);
@@ -197,7 +201,7 @@ PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* 
 // Whether a call is over before another Python thread could be woken: it reads and writes little, on the CPU.
 bool is_brief(const at::Tensor& input, at::IntArrayRef pad) {
   const bool crops = std::all_of(pad.begin(), pad.end(), [](int64_t entry) { return entry <= 0; });
-  return crops && input.is_cpu() && input.numel() * input.element_size() <= 64 * 1024;
+  return crops && input.is_cpu() && input.numel() * input.element_size() <= 256 * 1024;
 }
 
 // Lets other Python threads run while it lives, unless the call is brief.

@@ -57,7 +57,7 @@ def test_random_windows_as_released(tmp_path):
 @pytest.mark.parametrize(
     "mutation",
     [
-        ("use(CopyEnds<kVector, 32 / kVector>{})", "use(CopyEnds<kVector, 64 / kVector>{})"),  # reads outside a row
+        ("if (n <= kHeads * kVector) {", "if (n <= (kHeads + 1) * kVector) {"),  # bytes in no block
         ("joined = one_behind_the_other(between + rows.seen)", "joined = true"),  # borders apart, filled as if together
         ("i + 2 * kVector <= n", "i + kVector <= n"),  # writes behind a row
         ("if (first_ > 0) {", "if (false) {"),  # a line that another range began, overwritten

@@ -43,7 +43,7 @@ def output(size: int, value: int = 0) -> torch.Tensor:
 @pytest.fixture
 def run(fresh_python):
     """Runs code in a Python of its own, with output() and the bytes resident(), and gives the words it printed."""
-    start = "import multiprocessing, os, random, resource, sys, threading, torch, torch.nn.functional as F\n"
+    start = "import multiprocessing, os, random, signal, sys, threading, torch, torch.nn.functional as F\n"
     start += "from torchcrop_fast import functional, memory\n" + inspect.getsource(output)
     start += "resident = lambda: int(open('/proc/self/status').read().split('VmRSS:')[1].split()[0]) << 10\n"
     return lambda code, *arguments: fresh_python(start + textwrap.dedent(code), *arguments).split()
@@ -171,6 +171,7 @@ def test_environment_sets_the_limit(run):
             if (child := os.fork()) > 0:
                 assert os.waitpid(child, 0)[1] == 0
                 continue
+            signal.alarm(20)
             os.environ.update({} if value == "unset" else {"TORCHCROP_FAST_CACHE": value})
             for use in (lambda: output(5).numel(), lambda: memory.stats()["limit"]):
                 try:

@@ -45,15 +45,16 @@ void move_block(char* to, const char* from) {
   *reinterpret_cast<Block<kBytes>*>(to) = *reinterpret_cast<const Block<kBytes>*>(from);
 }
 
-// Copies n bytes as blocks of kBlock from both ends, kBlocks from each; they may overlap in the middle.
-// kBlocks * kBlock <= n <= 2 * kBlocks * kBlock. Straight-line: a call of memcpy costs more than such a short row.
-template <int kBlock, int kBlocks>
-struct CopyEnds {
+// Copies n bytes as kHeads blocks from the beginning and one that ends with them; they may overlap.
+// kBlock <= n, and kHeads * kBlock <= n <= (kHeads + 1) * kBlock. Straight-line: a call of memcpy costs more than such
+// a short row.
+template <int kBlock, int kHeads>
+struct CopyShort {
   void operator()(char* to, const char* from, int64_t n) const {
-    for (int i = 0; i < kBlocks; ++i) {
+    for (int i = 0; i < kHeads; ++i) {
       move_block<kBlock>(to + i * kBlock, from + i * kBlock);
-      move_block<kBlock>(to + n - (i + 1) * kBlock, from + n - (i + 1) * kBlock);
     }
+    move_block<kBlock>(to + n - kBlock, from + n - kBlock);
   }
 };
 
@@ -90,25 +91,34 @@ constexpr int64_t kLine = 64;           // of the caches, in bytes
 constexpr int64_t kStreamed = 256;      // the shortest row, in bytes, that is worth streaming
 constexpr int64_t kShort = 128;         // the longest row, in bytes, that is copied straight-line
 
+// Calls use(copy) with the straight-line copy of n bytes, more than a vector and at most kHeads + 1 of them.
+template <int kVector, int kHeads, class Use>
+void with_vectors(int64_t n, const Use& use) {
+  if constexpr (kHeads > 1) {
+    if (n <= kHeads * kVector) {
+      return with_vectors<kVector, kHeads - 1>(n, use);
+    }
+  }
+  use(CopyShort<kVector, kHeads>{});
+}
+
 // Calls use(copy) with the cheapest copy of n bytes, at least 1.
 template <int kVector, class Use>
 void with_copy(int64_t n, const Use& use) {
   if (n > kShort) {
     use(CopyLong<kVector>{});
-  } else if (n > 64) {
-    use(CopyEnds<kVector, 64 / kVector>{});
-  } else if (n > 32) {
-    use(CopyEnds<kVector, 32 / kVector>{});
+  } else if (n > kVector) {
+    with_vectors<kVector, kShort / kVector - 1>(n, use);
   } else if (n > 16) {
-    use(CopyEnds<16, 1>{});
+    use(CopyShort<16, 1>{});
   } else if (n > 8) {
-    use(CopyEnds<8, 1>{});
+    use(CopyShort<8, 1>{});
   } else if (n > 4) {
-    use(CopyEnds<4, 1>{});
+    use(CopyShort<4, 1>{});
   } else if (n > 2) {
-    use(CopyEnds<2, 1>{});
+    use(CopyShort<2, 1>{});
   } else {
-    use(CopyEnds<1, 1>{});
+    use(CopyShort<1, 1>{});
   }
 }
 
@@ -249,7 +259,7 @@ class Filler {
       return;
     }
     for (; n > kShort; n -= kShort, to += kShort) {
-      CopyEnds<kVector, 64 / kVector>{}(to, pattern_, kShort);
+      CopyShort<kVector, kShort / kVector - 1>{}(to, pattern_, kShort);
     }
     if (n > 0) {
       with_copy<kVector>(n, [&](const auto& copy) { copy(to, pattern_, n); });
