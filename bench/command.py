@@ -49,7 +49,9 @@ def run(family: str | None, quick: bool, json_file: Path | None, plot: Path | No
         return 1
     if json_file:
         facts = _info.facts()
-        machine = {name: facts[name] for name in ("cpu", "cpu cores", "cpu features", "torchcrop_fast", "torch", "python")}
+        machine = {
+            name: facts[name] for name in ("cpu", "cpu cores", "cpu features", "torchcrop_fast", "torch", "python")
+        }
         kept = {"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows}
         json_file.write_text(json.dumps(kept, indent=1) + "\n")
         print(f"{json_file}: the results.")

@@ -46,7 +46,7 @@ def _curve(axes: Any, rows: list[dict[str, Any]]) -> None:
         axes.plot(range(1, len(ratios) + 1), ratios, marker=".", markersize=3, linewidth=1, label=name)
     axes.axhline(1, color="black", linewidth=1)
     axes.set_yscale("log")
-    axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+    axes.set_yticks([0.5, 1, 2, 5, 10, 20, 50, 100], ["0.5", "1", "2", "5", "10", "20", "50", "100"])
     axes.set_xlabel("cases of the sweep, by ratio")
     axes.set_ylabel("times that F.pad takes longer")
     axes.set_title("shapes, dtypes, layouts and pads of all kinds", fontsize=10)
