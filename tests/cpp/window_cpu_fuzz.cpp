@@ -1,5 +1,6 @@
-// Random windows through every kernel that this CPU runs, against a plain loop over indexes; for AddressSanitizer to watch, since input
-// and output lie in allocations of just their size. Arguments: how many windows, the seed. Prints the number copied.
+// Random windows through every kernel that this CPU runs, against a plain loop over indexes; for AddressSanitizer to
+// watch, since input and output lie in allocations of just their size. Arguments: how many windows, the seed. Prints
+// the number copied.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
