@@ -58,9 +58,8 @@ def raw(tensor: Tensor) -> Tensor:
     return tensor.flatten().as_strided((tensor.numel(),), (1,)).view(torch.uint8)  # whatever the stride of one element
 
 
-def check_window(rng: random.Random, input: Tensor, pad: Sequence[int]) -> Tensor:
+def check_window(rng: random.Random, input: Tensor, pad: Sequence[int], value: float | None) -> Tensor:
     """A new output, one in memory that was used before, and one in the middle of a tensor."""
-    value = rng.choice((None, 7.9))
     expected = F.pad(input, pad, value=value)
     for reused in range(2):
         hits = memory.stats()["hits"]
@@ -89,10 +88,11 @@ def check_windows(count: int) -> None:
         dims = rng.randint(2 if layout == "channels_last" else 1, 5)
         outer = [rng.choice((1, 2, 3, 5)) for _ in range(dims - 2)]
         shape = (*outer, rows // math.prod(outer) + 1, width)[-dims:]
-        check_window(rng, random_input(rng, shape, dtype, layout), random_pad(rng, shape, 2**21 // dtype.itemsize))
+        input, pad = random_input(rng, shape, dtype, layout), random_pad(rng, shape, 2**21 // dtype.itemsize)
+        check_window(rng, input, pad, rng.choice((None, 7.9)))
 
 
-LARGE_PADS = ((-1, -2, 1, -1), (1, 0, 2, -1, 0, 1), (17, -3), ())
+LARGE_PADS = ((-1, -2, 1, -1), (1, 0, 2, -1, 0, 1), (17, -3), (3, 40))
 
 
 def check_large_windows() -> None:
@@ -104,7 +104,7 @@ def check_large_windows() -> None:
         torch.set_num_threads(seed % 2 + 1)
         width = int(2 ** rng.uniform(8.5, 20.5) / dtype.itemsize) + 4
         shape = (2, streamed // (2 * (width - 3) * dtype.itemsize) + 5, width)
-        assert check_window(rng, random_input(rng, shape, dtype, layout), pad).nbytes > streamed
+        assert check_window(rng, random_input(rng, shape, dtype, layout), pad, 7.9).nbytes > streamed
 
 
 @pytest.mark.parametrize("capability", ["default", "avx2"])

@@ -348,3 +348,24 @@ def test_workers_of_a_data_loader_return_large_crops(run):
         print(*(bool(crop.eq(i).all()) and crop.nbytes == 5 << 20 for i, crop in enumerate(loader)))
         """
     assert run(code) == ["True"] * 24
+
+
+def test_a_wrong_environment_leaves_fork_alone(fresh_python):
+    code = """
+        import os, sys
+        os.environ["TORCHCROP_FAST_CACHE"] = "garbage"
+        from torchcrop_fast import memory
+        try:
+            memory.stats()
+        except RuntimeError as error:
+            print("TORCHCROP_FAST_CACHE" in str(error))
+        if len(sys.argv) > 1:
+            os.environ["TORCHCROP_FAST_CACHE"] = "1000"
+            print(memory.stats()["limit"])
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+    """
+    assert fresh_python(code).split() == ["True", "0"]
+    assert fresh_python(code, "again").split() == ["True", "1000", "0"]

@@ -4,7 +4,7 @@ Fresh memory from the system costs many times the copy into it, so a freed outpu
 The limit on what is kept is one sixteenth of the memory that the process may use, or what the environment variable
 ``TORCHCROP_FAST_CACHE`` says, in bytes; 0 turns the cache off. Tensors made before keep their blocks either way.
 
->>> set_cache_limit(0)  # as in a program that counts every byte
+>>> empty_cache()
 >>> stats()["cached_bytes"]
 0
 """

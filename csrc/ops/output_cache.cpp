@@ -112,9 +112,10 @@ class OutputCache final : public c10::Allocator {
   // Never destroyed: tensors may live longer than any other object.
   static OutputCache& get() {
     static auto* const cache = [] {
+      auto* const made = new OutputCache;  // first: what throws here must leave no handlers behind
       // A fork waits until no thread is in here. The child starts empty: what it inherits it would have to copy.
       pthread_atfork([] { get().mutex_.lock(); }, [] { get().mutex_.unlock(); }, [] { get().start_child(); });
-      return new OutputCache;
+      return made;
     }();
     return *cache;
   }
