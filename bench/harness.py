@@ -1,6 +1,7 @@
 """How one case is measured: all contenders on the same data, compared first, then timed in turn."""
 
 import math
+import random
 import statistics
 import timeit
 from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ class Timing:
 
 
 def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
-    """Compare the contenders' results, then time them in turn: A B C, A B C, and so on.
+    """Compare the contenders' results, then time them in turn, round by round: A B C, C A B, and so on.
 
     Args:
         case: What to measure.
@@ -72,10 +73,13 @@ def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
         timer.timeit(1)
         calls[name] = max(1, math.ceil(seconds / max(min(timer.repeat(3, 1)), 1e-9)))
     rounds_of: dict[str, list[float]] = {name: [] for name in runs}
+    rng = random.Random(0)
     for _ in range(rounds):
-        for name, timer in timers.items():
-            timer.timeit(1)  # in everyone's own steady state: not in what the one before left in the caches
-            rounds_of[name].append(timer.timeit(calls[name]) / calls[name] * 1e6)
+        # Each finds in the caches what the one before left there: an untimed turn first, and an order drawn anew each
+        # round, keep that from favouring anyone.
+        for name in rng.sample(list(timers), len(timers)):
+            timers[name].timeit(calls[name])
+            rounds_of[name].append(timers[name].timeit(calls[name]) / calls[name] * 1e6)
     return {name: _timing(firsts.get(name, math.nan), taken) for name, taken in rounds_of.items()}
 
 

@@ -296,10 +296,15 @@ PyObject* empty_cache(PyObject*, PyObject*) {
 PyObject* set_cache_limit(PyObject*, PyObject* bytes) {
   HANDLE_TH_ERRORS
   TORCH_CHECK_TYPE(
-      PyLong_Check(bytes) && !PyBool_Check(bytes), "set_cache_limit: bytes must be an int, got ", type_name(bytes));
+      PyIndex_Check(bytes) && !PyBool_Check(bytes), "set_cache_limit: bytes must be an int, got ", type_name(bytes));
+  THPObjectPtr number(PyNumber_Index(bytes));
+  if (!number) {
+    throw python_error();
+  }
   int overflow = 0;
-  const int64_t limit = PyLong_AsLongLongAndOverflow(bytes, &overflow);
-  torchcrop_fast::set_cache_limit(overflow == 0 ? limit : (overflow > 0 ? INT64_MAX : INT64_MIN));
+  const int64_t limit = PyLong_AsLongLongAndOverflow(number.get(), &overflow);
+  TORCH_CHECK(overflow >= 0, "set_cache_limit: bytes must not be negative, got a number below -2^63");
+  torchcrop_fast::set_cache_limit(overflow > 0 ? INT64_MAX : limit);
   Py_RETURN_NONE;
   END_HANDLE_TH_ERRORS
 }

@@ -2,7 +2,8 @@
 
 Fresh memory from the system costs many times the copy into it, so a freed output's block is kept for the next output.
 The limit on what is kept is one sixteenth of the memory that the process may use, or what the environment variable
-``TORCHCROP_FAST_CACHE`` says, in bytes; 0 turns the cache off. Tensors made before keep their blocks either way.
+``TORCHCROP_FAST_CACHE`` says, in bytes; 0 turns the cache off. Then outputs over 32 MB, which
+``malloc`` would map anew each time, too, still lie on huge pages. Tensors made before keep their blocks either way.
 
 >>> empty_cache()
 >>> stats()["cached_bytes"]
@@ -20,8 +21,8 @@ def stats() -> dict[str, int]:
     Returns:
         ``limit``: the most bytes kept in freed blocks; 0 if the cache is off. ``cached_bytes``: in freed blocks now.
         ``allocated_bytes``: in blocks that tensors hold now. ``hits`` and ``misses``: outputs that got a kept block and
-        those that got a fresh one. ``evictions``: kept blocks given back to the system because of the limit. A block is
-        up to a quarter larger than its output.
+        those that got a fresh one. ``evictions``: blocks given back to the system because of the limit. A block is up to
+        a quarter larger than its output, and at least 64 bytes.
     """
     return _C.memory_stats()
 

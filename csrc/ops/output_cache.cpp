@@ -23,6 +23,7 @@ namespace {
 constexpr size_t kLine = 64;           // alignment of every block, as torch's own
 constexpr size_t kMapped = 4 << 20;    // blocks from this size on are mapped apart, on huge pages
 constexpr size_t kHugePage = 2 << 20;  // their alignment
+constexpr size_t kNeverKept = 32 << 20;  // by malloc: larger blocks are always fresh, and small pages make them slow
 constexpr int kSteps = 4;              // classes from one power of two to the next: a block is at most 1/4 too large
 
 // The class of a size: how many classes are smaller.
@@ -122,7 +123,7 @@ class OutputCache final : public c10::Allocator {
 
   c10::DataPtr allocate(size_t bytes) override {
     Block* const block = bytes > 0 ? find_or_make(size_class(bytes)) : nullptr;
-    if (!block) {  // the cache is off, or there is no memory: then the error is torch's
+    if (!block) {  // malloc does as well with the cache off, or there is no memory: then the error is torch's
       return c10::GetCPUAllocator()->allocate(bytes);
     }
     c10::profiledCPUMemoryReporter().New(block->data, bytes);
@@ -167,12 +168,13 @@ class OutputCache final : public c10::Allocator {
  private:
   static constexpr int kClasses = 256;  // enough for any size: four to each power of two
 
-  // A block of this class: a kept one, or a new one. None where the cache is off or there is no memory.
+  // A block of this class: a kept one, or a new one. None where the cache is off and malloc does as well, or where
+  // there is no memory.
   Block* find_or_make(int index) {
     Blocks made;
     {
       const std::lock_guard lock(mutex_);
-      if (stats_.limit == 0) {
+      if (stats_.limit == 0 && class_bytes(index) <= kNeverKept) {
         return nullptr;
       }
       Blocks& kept = free_[index];
@@ -212,11 +214,16 @@ class OutputCache final : public c10::Allocator {
     {
       const std::lock_guard lock(mutex_);
       stats_.allocated_bytes -= block.bytes();
-      stats_.cached_bytes += block.bytes();
-      block.freed = ++frees_;
-      Blocks& kept = free_[block.size_class];
-      kept.splice(kept.begin(), used_, block.self);
-      evict(evicted);
+      if (block.bytes() > stats_.limit) {
+        evicted.splice(evicted.begin(), used_, block.self);
+        ++stats_.evictions;
+      } else {
+        stats_.cached_bytes += block.bytes();
+        block.freed = ++frees_;
+        Blocks& kept = free_[block.size_class];
+        kept.splice(kept.begin(), used_, block.self);
+        evict(evicted);
+      }
     }
     release(evicted);
   }

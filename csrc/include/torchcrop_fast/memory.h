@@ -14,7 +14,7 @@ struct MemoryStats {
   int64_t allocated_bytes;  // in blocks that tensors hold now
   int64_t hits;             // outputs that got a kept block
   int64_t misses;           // outputs that got a fresh one
-  int64_t evictions;        // kept blocks that went back to the system because of the limit
+  int64_t evictions;        // blocks that went back to the system because of the limit
 };
 
 TORCHCROP_FAST_API MemoryStats memory_stats();
