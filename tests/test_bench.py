@@ -68,12 +68,19 @@ def test_contenders_are_timed_in_turn(rounds):
     runs = {name: lambda name=name: calls.append(name) or GOOD for name in names}
     timings = measure(case_of(runs), rounds, 1e-4)
     assert sorted(calls[:3]) == sorted(names)  # the check
-    turns = [(name, len(list(turn))) for name, turn in groupby(calls[3:])]
-    assert [name for name, _ in turns] == names * (1 + rounds)  # the calibration, and the rounds
+    calibration = [(name, len(list(turn))) for name, turn in groupby(calls[3:15])]
+    assert calibration == [(name, 4) for name in names]
+    size, rest = divmod(len(calls[15:]), rounds)
+    assert rest == 0
+    turns = [
+        {name: len(list(turn)) for name, turn in groupby(calls[begin : begin + size])}
+        for begin in range(15, len(calls), size)
+    ]
+    assert all(turn == turns[0] for turn in turns)  # everyone in every round, as often in each
+    assert sum(turns[0].values()) == size  # in one go
+    assert all(length > 10 for length in turns[0].values())  # a call of nothing takes far less than a turn
+    assert len({tuple(turn) for turn in turns}) > 1  # not always in the same order
     for name in names:
-        lengths = [length for turn, length in turns[3:] if turn == name]
-        assert len(set(lengths)) == 1
-        assert lengths[0] > 5  # a call of nothing takes far less than a turn
         assert len(timings[name].rounds) == rounds
 
 

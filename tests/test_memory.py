@@ -133,7 +133,8 @@ def test_what_malloc_would_never_keep_lies_on_huge_pages_even_with_the_cache_off
     memory.set_cache_limit(0)
     before = memory.stats()
     large = output(40 * MB, 7)
-    assert large.data_ptr() % (2 * MB) == 0 and int(large.unique()) == 7
+    assert large.data_ptr() % (2 * MB) == 0
+    assert int(large.unique()) == 7
     assert change(before) == {"allocated_bytes": 40 * MB, "misses": 1}
     del large
     assert change(before) == {"misses": 1, "evictions": 1}

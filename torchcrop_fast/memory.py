@@ -21,8 +21,8 @@ def stats() -> dict[str, int]:
     Returns:
         ``limit``: the most bytes kept in freed blocks; 0 if the cache is off. ``cached_bytes``: in freed blocks now.
         ``allocated_bytes``: in blocks that tensors hold now. ``hits`` and ``misses``: outputs that got a kept block and
-        those that got a fresh one. ``evictions``: blocks given back to the system because of the limit. A block is up to
-        a quarter larger than its output, and at least 64 bytes.
+        those that got a fresh one. ``evictions``: blocks given back to the system because of the limit. A block is up
+        to a quarter larger than its output, and at least 64 bytes.
     """
     return _C.memory_stats()
 

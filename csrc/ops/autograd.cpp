@@ -34,6 +34,7 @@ variable_list pad_backward(const variable_list& grads, c10::SymIntArrayRef grad_
 
 struct PadBackward : torch::autograd::Node {
   explicit PadBackward(c10::SymIntArrayRef pad) {
+    grad_pad.reserve(pad.size());
     for (const c10::SymInt& entry : pad) {
       grad_pad.push_back(-entry);
     }

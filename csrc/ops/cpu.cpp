@@ -7,7 +7,9 @@
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
-#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
 
 #include "../kernels/window_cpu.h"
 #include "check.h"
@@ -21,11 +23,12 @@ namespace {
 constexpr int64_t kGrainBytes = 128 * 1024;
 constexpr int64_t kGrainElements = 16 * 1024;
 
-// The most bytes that any core's caches hold.
+// The bytes of the last-level cache. Not sysconf's: glibc counts it many times over on virtual machines.
 int64_t cache_bytes() {
   static const int64_t bytes = [] {
-    const int64_t level3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    return level3 > 0 ? level3 : int64_t{32} << 20;
+    int64_t kib = 0;
+    std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kib;
+    return kib > 0 ? kib << 10 : int64_t{32} << 20;
   }();
   return bytes;
 }
@@ -42,8 +45,12 @@ void run(const Window& window, int64_t numel, Memory memory) {
     copy_window_cpu(window, 0, numel, Stores::kCached);
     return;
   }
-  // From here on input and output together leave nothing of each other in the caches.
-  const bool large = numel * window.element_size > cache_bytes() / 2;
+  int64_t seen = 1;
+  for (int d = 0; d < window.dims; ++d) {
+    seen *= std::max<int64_t>(window.dim[d].end() - window.dim[d].begin(), 0);
+  }
+  // From here on input and output together leave next to nothing of each other in the cache.
+  const bool large = (numel + seen) * window.element_size > cache_bytes() / 5 * 6;
   const Stores stores = large && memory == Memory::kUsed ? Stores::kStreaming : Stores::kCached;
   at::parallel_for(0, numel, grain, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end, stores); });
 }

@@ -20,11 +20,11 @@
 namespace torchcrop_fast {
 namespace {
 
-constexpr size_t kLine = 64;           // alignment of every block, as torch's own
-constexpr size_t kMapped = 4 << 20;    // blocks from this size on are mapped apart, on huge pages
-constexpr size_t kHugePage = 2 << 20;  // their alignment
+constexpr size_t kLine = 64;             // alignment of every block, as torch's own
+constexpr size_t kMapped = 4 << 20;      // blocks from this size on are mapped apart, on huge pages
+constexpr size_t kHugePage = 2 << 20;    // their alignment
 constexpr size_t kNeverKept = 32 << 20;  // by malloc: larger blocks are always fresh, and small pages make them slow
-constexpr int kSteps = 4;              // classes from one power of two to the next: a block is at most 1/4 too large
+constexpr int kSteps = 4;                // classes from one power of two to the next: a block is at most 1/4 too large
 
 // The class of a size: how many classes are smaller.
 int size_class(size_t bytes) {
