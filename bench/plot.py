@@ -36,7 +36,7 @@ def _bars(axes: Any, rows: list[dict[str, Any]]) -> None:
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel("times that nn.ZeroPad2d takes longer")
     axes.set_title(f"float32 unless named, {threads} threads, whole call, steady state", fontsize=10)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper right")
 
 
 def _curve(axes: Any, rows: list[dict[str, Any]]) -> None:

@@ -56,4 +56,26 @@ inline void append_dim(Window& window, const WindowDim& dim) {
   window.dim[window.dims++] = dim;
 }
 
+// Reorders the dimensions, once all are there, so that what lies together in the input is read together: where columns
+// lie far apart in it, the rows become what lies nearest.
+inline void order_for_reading(Window& window) {
+  constexpr int64_t kFar = 64;  // bytes: a line of the caches
+  const auto bytes = [&](const WindowDim& dim) {
+    return (dim.in_stride < 0 ? -dim.in_stride : dim.in_stride) * window.element_size;
+  };
+  const int last = window.dims - 1;
+  if (window.dims < 3 || bytes(window.dim[last]) < kFar) {
+    return;
+  }
+  int nearest = last - 1;
+  for (int d = 0; d < last - 1; ++d) {
+    nearest = bytes(window.dim[d]) < bytes(window.dim[nearest]) ? d : nearest;
+  }
+  const WindowDim dim = window.dim[nearest];
+  for (int d = nearest; d < last - 1; ++d) {
+    window.dim[d] = window.dim[d + 1];
+  }
+  window.dim[last - 1] = dim;
+}
+
 }  // namespace torchcrop_fast

@@ -88,6 +88,7 @@ struct CopyLong<16> {
 
 constexpr int64_t kFilledFirst = 4096;  // bytes that are worth filling whole before a part of them is copied over
 constexpr int64_t kLine = 64;           // of the caches, in bytes
+constexpr int64_t kTile = 16;           // columns far apart in the input that are copied together
 constexpr int64_t kStreamed = 256;      // the shortest row, in bytes, that is worth streaming
 constexpr int64_t kShort = 128;         // the longest row, in bytes, that is copied straight-line
 
@@ -191,8 +192,15 @@ struct CopyElementRows {
       case 4:
         return copy_narrow<4>(rows);
     }
-    for (; rows.count > 0; --rows.count, rows.to += rows.to_step, rows.from += rows.from_step) {
-      copy(rows.to, rows.from, rows.seen, to_next, from_next);
+    // Where columns lie far apart in the input but rows near each other, so few columns at a time that the lines they
+    // bring are still near when the next row reads them.
+    const int64_t together = from_next > kLine && rows.from_step < kLine ? kTile : rows.seen;
+    for (; rows.seen > 0; rows.seen -= together, rows.to += together * to_next, rows.from += together * from_next) {
+      char* to = rows.to;
+      const char* from = rows.from;
+      for (int64_t row = 0; row < rows.count; ++row, to += rows.to_step, from += rows.from_step) {
+        copy(to, from, std::min(rows.seen, together), to_next, from_next);
+      }
     }
   }
 
@@ -630,6 +638,15 @@ class WindowWriter {
         part.to += together * rows.to_step;
         part.from += together * rows.from_step;
       }
+      return;
+    }
+    if (!bytes_side_by_side_) {
+      char* to = rows.to;
+      for (int64_t row = 0; row < rows.count; ++row, to += rows.to_step) {
+        fill(to - borders.left * next, borders.left);
+        fill(to + rows.seen * next, borders.right);
+      }
+      copy(rows);
       return;
     }
     fill(rows.to - borders.left * next, borders.left);

@@ -85,6 +85,7 @@ Window pad_window(
     const int64_t start = entry < pad.size() ? -pad[entry] : 0;
     append_dim(window, {sizes[d], start, in_sizes[d], in_strides[d], strides[d]});
   }
+  order_for_reading(window);
   return window;
 }
 

@@ -88,6 +88,7 @@ bool try_one() {
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return out_strides[a] > out_strides[b]; });
   }
   for (const int d : order) append_dim(window, {sizes[d], starts[d], in_sizes[d], in_strides[d], out_strides[d]});
+  if (draw(0, 1)) order_for_reading(window);
 
   int64_t numel = 1;
   for (const int64_t size : sizes) numel *= size;
