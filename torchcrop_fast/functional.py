@@ -16,7 +16,7 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from torchcrop_fast import _C
 
-__all__ = ["center_crop", "crop", "pad"]
+__all__ = ["center_crop", "crop", "crop_at", "pad"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Tensor])
 
@@ -143,6 +143,84 @@ def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, c
     if is_dynamo_compiling():
         return _traced_pad(input, [-entry for entry in cropping], None, out)
     return _C.crop(input, cropping, out)
+
+
+def _scripted_crop_at(
+    input: Tensor,
+    offsets: Tensor,
+    size: list[int],
+    flip: Tensor | None = None,
+    padding_mode: str = "constant",
+    fill: int | float | complex = 0,
+    out: Tensor | None = None,
+) -> Tensor:
+    if out is not None:
+        torch.ops.torchcrop_fast.crop_at(input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill, out=out)
+        return out
+    cropped: Tensor = torch.ops.torchcrop_fast.crop_at(
+        input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill
+    )
+    return cropped
+
+
+@_scripts_as(_scripted_crop_at)
+def crop_at(
+    input: Tensor,
+    offsets: Tensor,
+    size: Sequence[int],
+    *,
+    flip: Tensor | None = None,
+    padding_mode: str = "constant",
+    fill: complex = 0,
+    out: Tensor | None = None,
+) -> Tensor:
+    r"""Crop every image of a batch at its own place, all in one pass.
+
+    Args:
+        input: A batch of any dtype and strides: ``(N, ..., spatial)``, for images ``(N, C, H, W)``.
+        offsets: The input index of each window's first element, an int64 tensor ``(N, D)``, in the order of the
+            dimensions: ``(y, x)`` or ``(z, y, x)``. Any value is right: what lies outside of the input is border.
+            ``(N, K, D)`` takes K crops of each image.
+        size: The windows' ``D`` sizes, in the same order: ``(h, w)``.
+        flip: Which windows to mirror: a bool tensor ``(N)`` or ``(N, K)`` for the last dimension, or of offsets' shape
+            for each dimension.
+        padding_mode: What lies outside: ``"constant"`` (``fill``), ``"replicate"`` (the edge), ``"reflect"``
+            (``cb abc ba``), ``"symmetric"`` (``ba abc cb``) or ``"circular"``; repeated as often as needed.
+        fill: What a constant border holds; it must fit the dtype.
+        out: A tensor to write to, as for :func:`pad`.
+
+    Returns:
+        A tensor ``(N, ..., size)``, or ``(N, K, ..., size)``, in ``input``'s memory format. Its gradient with respect
+        to ``input`` is exact and deterministic, also where windows overlap.
+
+    Raises:
+        RuntimeError: If shapes, dtypes or devices don't go together, ``padding_mode`` is unknown, ``fill`` doesn't fit,
+            or there is nothing for the border to repeat.
+        TypeError: If an argument is of a wrong type.
+
+    Example:
+        >>> images = torch.arange(18).view(2, 3, 3)
+        >>> crop_at(images, torch.tensor([[0, 0], [1, 2]]), (2, 2))
+        tensor([[[ 0,  1],
+                 [ 3,  4]],
+        <BLANKLINE>
+                [[14,  0],
+                 [17,  0]]])
+    """
+    _check_types("crop_at", input, "size", size)
+    if not isinstance(offsets, Tensor):
+        raise TypeError(f"crop_at: offsets must be a Tensor, got {type(offsets).__name__}")
+    if flip is not None and not isinstance(flip, Tensor):
+        raise TypeError(f"crop_at: flip must be a Tensor or None, got {type(flip).__name__}")
+    if not isinstance(fill, (int, float, complex)):
+        raise TypeError(f"crop_at: fill must be a number, got {type(fill).__name__}")
+    if out is None:
+        cropped: Tensor = torch.ops.torchcrop_fast.crop_at(
+            input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill
+        )
+        return cropped
+    torch.ops.torchcrop_fast.crop_at(input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill, out=out)
+    return out
 
 
 @_scripts_while_tracing

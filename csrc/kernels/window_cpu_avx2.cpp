@@ -3,7 +3,9 @@
 // The standard library first: code of it that is shared with other files must run on every CPU.
 #include <immintrin.h>
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "window_cpu.h"
 
@@ -12,12 +14,12 @@
 #else
 #pragma GCC target("avx2")
 #endif
-#include "window_writer.h"
+#include "repeat_writer.h"
 
 namespace torchcrop_fast {
 
 void copy_window_avx2(const Window& window, int64_t begin, int64_t end, Stores stores) {
-  write_window<32>(window, begin, end, stores);
+  copy_any_window<32>(window, begin, end, stores);
 }
 
 }  // namespace torchcrop_fast

@@ -1,10 +1,10 @@
 // The window kernel for every CPU: vectors of 16 bytes, which x86-64 always has.
-#include "window_writer.h"
+#include "repeat_writer.h"
 
 namespace torchcrop_fast {
 
 void copy_window_default(const Window& window, int64_t begin, int64_t end, Stores stores) {
-  write_window<16>(window, begin, end, stores);
+  copy_any_window<16>(window, begin, end, stores);
 }
 
 }  // namespace torchcrop_fast

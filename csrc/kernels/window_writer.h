@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -178,8 +179,38 @@ struct CopyByteRows {
   Copy copy;
 };
 
-// Copies rows one element at a time.
+#if defined(__x86_64__)
+// A vector's elements in the opposite order.
 template <int kSize>
+__m256i reversed(__m256i elements) {
+  struct Order {
+    alignas(32) unsigned char from[32];  // in each half, where the bytes come from
+  };
+  static constexpr Order kOrder = [] {
+    Order order{};
+    for (int i = 0; i < 32; ++i) {
+      order.from[i] = static_cast<unsigned char>((16 / kSize - 1 - i % 16 / kSize) * kSize + i % kSize);
+    }
+    return order;
+  }();
+  const __m256i order = _mm256_load_si256(reinterpret_cast<const __m256i*>(kOrder.from));
+  return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(elements, order), 0x4e);
+}
+#endif
+
+#if defined(__x86_64__)
+// Every second element of two vectors that lie side by side, of 4 or 8 bytes.
+template <int kSize>
+__m256i every_second(__m256i first, __m256i second) {
+  const __m256 a = _mm256_castsi256_ps(first);
+  const __m256 b = _mm256_castsi256_ps(second);
+  const __m256 kept = _mm256_shuffle_ps(a, b, kSize == 4 ? 0x88 : 0x44);
+  return _mm256_permute4x64_epi64(_mm256_castps_si256(kept), 0xd8);
+}
+#endif
+
+// Copies rows one element at a time.
+template <int kVector, int kSize>
 struct CopyElementRows {
   void operator()(Rows rows) const {
     switch (rows.seen) {
@@ -194,7 +225,7 @@ struct CopyElementRows {
     }
     // Where columns lie far apart in the input but rows near each other, so few columns at a time that the lines they
     // bring are still near when the next row reads them.
-    const int64_t together = from_next > kLine && rows.from_step < kLine ? kTile : rows.seen;
+    const int64_t together = std::abs(from_next) > kLine && std::abs(rows.from_step) < kLine ? kTile : rows.seen;
     for (; rows.seen > 0; rows.seen -= together, rows.to += together * to_next, rows.from += together * from_next) {
       char* to = rows.to;
       const char* from = rows.from;
@@ -238,6 +269,30 @@ struct CopyElementRows {
   }
 
   static void copy(char* to, const char* from, int64_t n, int64_t to_next, int64_t from_next) {
+#if defined(__x86_64__)
+    if constexpr (kVector == 32) {
+      if (from_next == -kSize && to_next == kSize) {  // mirrored
+        constexpr int64_t kTogether = 32 / kSize;
+        for (; n >= kTogether; n -= kTogether, to += 32, from -= 32) {
+          const char* const vector = from - (32 - kSize);
+          const __m256i elements = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(vector));
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reversed<kSize>(elements));
+        }
+      }
+    }
+#endif
+#if defined(__x86_64__)
+    if constexpr (kVector == 32 && (kSize == 4 || kSize == 8)) {
+      if (from_next == 2 * kSize && to_next == kSize) {
+        constexpr int64_t kTogether = 32 / kSize;
+        for (; n > kTogether; n -= kTogether, to += 32, from += 64) {  // not the last: what follows it is not ours
+          const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+          const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32));
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), every_second<kSize>(first, second));
+        }
+      }
+    }
+#endif
     if (from_next <= kLine) {  // elsewhere every read brings a line of its own, and they are better spread out
       for (; n >= 4; n -= 4, to += 4 * to_next, from += 4 * from_next) {
         move_apart<4>(to, from, to_next, from_next);
@@ -592,15 +647,15 @@ class WindowWriter {
     }
     switch (window_.element_size) {
       case 1:
-        return use(CopyElementRows<1>{out_bytes(0, 1), in_bytes(0, 1)});
+        return use(CopyElementRows<kVector, 1>{out_bytes(0, 1), in_bytes(0, 1)});
       case 2:
-        return use(CopyElementRows<2>{out_bytes(0, 1), in_bytes(0, 1)});
+        return use(CopyElementRows<kVector, 2>{out_bytes(0, 1), in_bytes(0, 1)});
       case 4:
-        return use(CopyElementRows<4>{out_bytes(0, 1), in_bytes(0, 1)});
+        return use(CopyElementRows<kVector, 4>{out_bytes(0, 1), in_bytes(0, 1)});
       case 8:
-        return use(CopyElementRows<8>{out_bytes(0, 1), in_bytes(0, 1)});
+        return use(CopyElementRows<kVector, 8>{out_bytes(0, 1), in_bytes(0, 1)});
       case 16:
-        return use(CopyElementRows<16>{out_bytes(0, 1), in_bytes(0, 1)});
+        return use(CopyElementRows<kVector, 16>{out_bytes(0, 1), in_bytes(0, 1)});
     }
   }
 
@@ -627,7 +682,7 @@ class WindowWriter {
     const int64_t next = out_bytes(0, 1);
     // One row's right border and the next one's left often lie side by side.
     const bool joined = one_behind_the_other(between + rows.seen);
-    if (joined && rows.to_step <= kFilledFirst) {
+    if (joined && rows.to_step <= (bytes_side_by_side_ ? kShort : kFilledFirst)) {
       // Short rows: filled first, as many as stay near, and then copied over.
       const int64_t together = std::max<int64_t>(kFilledFirst / rows.to_step, 1);
       for (Rows part = rows; part.count > 0; part.count -= together) {

@@ -57,6 +57,28 @@ at::Tensor crop(const at::Tensor& input, at::IntArrayRef cropping) {
   return torchcrop_fast::pad(input, pad);
 }
 
+at::Tensor crop_at(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    at::IntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill) {
+  return crop_at_handle().call(input, offsets, SymInts(size.begin(), size.end()), flip, padding_mode, fill);
+}
+
+at::Tensor& crop_at_out(
+    at::Tensor& out,
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    at::IntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill) {
+  crop_at_out_handle().call(input, offsets, SymInts(size.begin(), size.end()), flip, padding_mode, fill, out);
+  return out;
+}
+
 const char* cpu_capability_name() { return name(cpu_capability()); }
 
 }  // namespace torchcrop_fast

@@ -5,6 +5,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/csrc/dynamo/compiled_autograd.h>
 #include <torch/library.h>
 #include <torch/version.h>
@@ -74,6 +75,111 @@ struct PadBackward : torch::autograd::Node {
   std::vector<c10::SymInt> grad_pad;  // the pad of the gradient
 };
 
+// The gradient of crop_at is its adjoint, whose gradient is crop_at again, with a fill of 0.
+struct CropAtBackward : torch::autograd::Node {
+  CropAtBackward(
+      bool of_adjoint,
+      const at::Tensor& offsets,
+      c10::SymIntArrayRef size,
+      const std::optional<at::Tensor>& flip,
+      std::string_view padding_mode)
+      : of_adjoint(of_adjoint),
+        offsets(offsets, /*is_output=*/false),
+        size(size.vec()),
+        flip(flip.value_or(at::Tensor()), /*is_output=*/false),
+        padding_mode(padding_mode) {}
+
+  std::string name() const override { return of_adjoint ? "CropAtAdjointBackward" : "CropAtBackward"; }
+
+  static variable_list backward(
+      const at::Tensor& grad,
+      bool of_adjoint,
+      const at::Tensor& offsets,
+      const std::vector<c10::SymInt>& size,
+      const at::Tensor& flip,
+      const std::string& padding_mode) {
+    const std::optional<at::Tensor> flips = flip.defined() ? std::optional(flip) : std::nullopt;
+    if (!grad.defined()) {
+      return {at::Tensor()};
+    }
+    return {
+        of_adjoint ? crop_at_handle().call(grad, offsets, size, flips, padding_mode, 0)
+                   : crop_at_adjoint_handle().call(grad, offsets, size, flips, padding_mode)};
+  }
+
+  variable_list apply(variable_list&& grads) override {
+    if (!task_should_compute_output(0)) {
+      return variable_list(1);
+    }
+    return backward(grads[0], of_adjoint, offsets.unpack(), size, flip.unpack(), padding_mode);
+  }
+
+  void release_variables() override {
+    offsets.reset_data();
+    flip.reset_data();
+  }
+
+  void compiled_args(compiled::CompiledNodeArgs& args) const override {
+    args.collect(of_adjoint);
+    args.collect(offsets, false);
+    for (const c10::SymInt& entry : size) {
+      args.collect(entry.guard_int(__FILE__, __LINE__));
+    }
+    args.collect(flip, false);
+    args.collect(padding_mode);
+  }
+
+  variable_list apply_with_saved(const variable_list& grads, compiled::SwapSavedVariables& saved) override {
+    using Bool = compiled::IValuePacker<bool>;
+    using Tensor = compiled::IValuePacker<at::Tensor>;
+    using Size = compiled::IValuePacker<std::vector<c10::SymInt>>;
+    using String = compiled::IValuePacker<std::string>;
+    using Edges = compiled::IValuePacker<std::vector<std::optional<torch::autograd::InputMetadata>>>;
+    saved.before(offsets);
+    saved.before(flip);
+    const auto run = [](const variable_list& inputs, const std::vector<c10::IValue>& args) {
+      return backward(
+          inputs[0], Bool::unpack(args[0]), Tensor::unpack(args[1]), Size::unpack(args[2]), Tensor::unpack(args[3]),
+          String::unpack(args[4]));
+    };
+    const auto& compiler = compiled::getPyCompilerInterface();
+    static std::string function;  // compiled autograd records one graph at a time
+    if (function.empty()) {
+      function = compiler->bind_function(
+          saved.get_py_compiler(), "torchcrop_fast_crop_at_backward", run,
+          {Bool::packed_type(), Tensor::packed_type(), Size::packed_type(), Tensor::packed_type(),
+           String::packed_type()});
+    }
+    const auto result = compiler->call_function(
+        saved.get_py_compiler(), "apply_functional", function, grads,
+        {Bool::pack(of_adjoint), Tensor::pack(offsets.unpack()), Size::pack(size), Tensor::pack(flip.unpack()),
+         String::pack(padding_mode)},
+        Edges::pack(compiled::get_input_metadata(next_edges())));
+    saved.after(offsets);
+    saved.after(flip);
+    return result;
+  }
+
+  const bool of_adjoint;
+  torch::autograd::SavedVariable offsets;
+  const std::vector<c10::SymInt> size;  // of the windows, or of their images
+  torch::autograd::SavedVariable flip;
+  const std::string padding_mode;
+};
+
+void record_crop_at(
+    const at::Tensor& input,
+    bool adjoint,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Tensor& out) {
+  const auto node = make_node<CropAtBackward>(adjoint, offsets, size, flip, padding_mode);
+  node->set_next_edges(torch::autograd::collect_next_edges(input));
+  torch::autograd::set_history(out, node);
+}
+
 }  // namespace
 
 void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out) {
@@ -83,6 +189,12 @@ void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tens
 }
 
 namespace {
+
+void check_no_autograd(const char* op, const at::Tensor& input, const at::Tensor& out) {
+  const bool differentiates = torch::autograd::compute_requires_grad(input, out) ||
+                              torch::autograd::isFwGradDefined(input) || torch::autograd::isFwGradDefined(out);
+  TORCH_CHECK(!differentiates, op, ": out cannot be given where input or out takes part in autograd");
+}
 
 at::Tensor pad_autograd(
     c10::DispatchKeySet keys,
@@ -111,11 +223,73 @@ void pad_out_autograd(
     std::string_view mode,
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
-  const bool differentiates = torch::autograd::compute_requires_grad(input, out) ||
-                              torch::autograd::isFwGradDefined(input) || torch::autograd::isFwGradDefined(out);
-  TORCH_CHECK(!differentiates, "pad: out cannot be given where input or out takes part in autograd");
+  check_no_autograd("pad", input, out);
   const at::AutoDispatchBelowAutograd guard;
   pad_out_handle().redispatch(keys & c10::after_autograd_keyset, input, pad, mode, value, out);
+}
+
+at::Tensor crop_at_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill) {
+  const at::Tensor out = [&] {
+    const at::AutoDispatchBelowAutograd guard;
+    return crop_at_handle().redispatch(
+        keys & c10::after_autograd_keyset, input, offsets, size, flip, padding_mode, fill);
+  }();
+  if (torch::autograd::compute_requires_grad(input)) {
+    record_crop_at(input, /*adjoint=*/false, offsets, input.sym_sizes(), flip, padding_mode, out);
+  }
+  if (torch::autograd::isFwGradDefined(input)) {
+    const at::Tensor tangent =
+        crop_at_handle().call(input._fw_grad(/*level=*/0), offsets, size, flip, padding_mode, /*fill=*/0);
+    out._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
+  }
+  return out;
+}
+
+void crop_at_out_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out) {
+  check_no_autograd("crop_at", input, out);
+  const at::AutoDispatchBelowAutograd guard;
+  crop_at_out_handle().redispatch(
+      keys & c10::after_autograd_keyset, input, offsets, size, flip, padding_mode, fill, out);
+}
+
+at::Tensor crop_at_adjoint_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& grad,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef input_size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode) {
+  const at::Tensor out = [&] {
+    const at::AutoDispatchBelowAutograd guard;
+    return crop_at_adjoint_handle().redispatch(
+        keys & c10::after_autograd_keyset, grad, offsets, input_size, flip, padding_mode);
+  }();
+  const auto dims = static_cast<size_t>(offsets.size(-1));
+  if (torch::autograd::compute_requires_grad(grad)) {
+    const auto sizes = grad.sym_sizes();
+    record_crop_at(grad, /*adjoint=*/true, offsets, sizes.slice(sizes.size() - dims), flip, padding_mode, out);
+  }
+  if (torch::autograd::isFwGradDefined(grad)) {
+    const at::Tensor tangent =
+        crop_at_adjoint_handle().call(grad._fw_grad(/*level=*/0), offsets, input_size, flip, padding_mode);
+    out._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
+  }
+  return out;
 }
 
 }  // namespace
@@ -124,4 +298,7 @@ void pad_out_autograd(
 TORCH_LIBRARY_IMPL(torchcrop_fast, Autograd, m) {
   m.impl("pad", torchcrop_fast::pad_autograd);
   m.impl("pad.out", torchcrop_fast::pad_out_autograd);
+  m.impl("crop_at", torchcrop_fast::crop_at_autograd);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_autograd);
+  m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_autograd);
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 namespace torchcrop_fast {
 namespace {
@@ -140,6 +141,88 @@ bool share_memory(const at::Tensor& a, const void* a_data, const at::Tensor& b, 
   return target >= 0 && reaches(steps.begin(), steps.end(), target, budget);
 }
 
+// The bytes of an element, over and over. argument is what the op calls the value.
+std::array<unsigned char, 16> element_bytes(
+    const char* op, const char* argument, const at::Scalar& value, at::ScalarType dtype) {
+  std::array<unsigned char, 16> bytes{};
+  if (at::isQIntType(dtype)) {
+    return bytes;
+  }
+  AT_DISPATCH_V2(
+      dtype, "torchcrop_fast", AT_WRAP([&] {
+        scalar_t element{};
+        bool fits = !value.isComplex() || at::isComplexType(dtype);
+        if constexpr (std::is_unsigned_v<scalar_t> && !std::is_same_v<scalar_t, bool>) {
+          fits = fits && !(value.isIntegral(/*includeBool=*/false) && value.to<double>() < 0);  // to() would wrap it
+        }
+        try {
+          // Where it is rounded, it is rounded as by F.pad, whose value is a double.
+          const bool rounds = at::isFloatingType(dtype) && !value.isComplex();
+          element = !fits ? element : (rounds ? at::Scalar(value.to<double>()) : value).to<scalar_t>();
+        } catch (const std::exception&) {
+          fits = false;
+        }
+        TORCH_CHECK(fits, op, ": ", argument, " must fit dtype ", name(dtype), ", got ", value);
+        static_assert(sizeof(element) <= sizeof(bytes));
+        for (size_t at = 0; at < bytes.size(); at += sizeof(element)) {
+          std::memcpy(bytes.data() + at, &element, sizeof(element));
+        }
+      }),
+      AT_EXPAND(AT_ALL_TYPES_AND_COMPLEX), AT_EXPAND(AT_BAREBONES_UNSIGNED_TYPES), AT_EXPAND(AT_FLOAT8_TYPES),
+      at::kBool, at::kHalf, at::kBFloat16, at::kComplexHalf);
+  return bytes;
+}
+
+template <class Int>
+c10::ArrayRef<Int> sizes_of(const at::Tensor& tensor) {
+  if constexpr (std::is_same_v<Int, int64_t>) {
+    return tensor.sizes();
+  } else {
+    return tensor.sym_sizes();
+  }
+}
+
+// offsets place windows of so many dimensions on this many images, as flip does.
+template <class Int>
+void check_places(
+    const at::Device& device,
+    const Int& images,
+    const at::Tensor& offsets,
+    size_t dims,
+    const std::optional<at::Tensor>& flip) {
+  const auto shape = sizes_of<Int>(offsets);
+  TORCH_CHECK(
+      offsets.scalar_type() == at::kLong, "crop_at: offsets must be of dtype int64, got ", name(offsets.scalar_type()));
+  TORCH_CHECK(offsets.device() == device, "crop_at: offsets must be on device ", device, ", got ", offsets.device());
+  TORCH_CHECK(
+      (shape.size() == 2 || shape.size() == 3) && shape[0] == images && shape.back() == static_cast<int64_t>(dims),
+      "crop_at: offsets must be of shape [", images, ", ", dims, "] or [", images, ", K, ", dims, "], got ", shape);
+  if (!flip) {
+    return;
+  }
+  TORCH_CHECK(flip->scalar_type() == at::kBool, "crop_at: flip must be of dtype bool, got ", name(flip->scalar_type()));
+  TORCH_CHECK(flip->device() == device, "crop_at: flip must be on device ", device, ", got ", flip->device());
+  const auto flips = sizes_of<Int>(*flip);
+  TORCH_CHECK(
+      flips == shape || flips == shape.slice(0, shape.size() - 1), "crop_at: flip must be of shape ",
+      shape.slice(0, shape.size() - 1), " or ", shape, ", got ", flips);
+}
+
+// Whether there is something in each dimension that the border can repeat.
+template <class Int>
+void check_repeats(Border border, c10::ArrayRef<Int> sizes, size_t first) {
+  for (size_t d = first; d < sizes.size() && border != Border::kConstant; ++d) {
+    TORCH_CHECK(sizes[d] > 0, "crop_at: dim ", d, " must not be of size 0 where the border repeats what is in it");
+  }
+}
+
+template <class Int>
+void check_bytes_fit(const char* op, c10::ArrayRef<Int> sizes, size_t element_size) {
+  TORCH_CHECK(
+      bytes_fit<Int>(sizes, static_cast<int64_t>(element_size)), op,
+      ": the result must be smaller than 2^63 bytes, got sizes ", sizes, " and ", element_size, " bytes an element");
+}
+
 }  // namespace
 
 template <class Int>
@@ -165,10 +248,7 @@ c10::SmallVector<Int, 5> check_pad(
         fits, "pad: dim ", d, " of size ", sizes[d], " cannot be padded by (", before, ", ", after,
         "): its size would leave int64");
   }
-  TORCH_CHECK(
-      bytes_fit<Int>(padded, static_cast<int64_t>(element_size)),
-      "pad: the result must be smaller than 2^63 bytes, got ", "sizes ", c10::ArrayRef<Int>(padded), " and ",
-      element_size, " bytes an element");
+  check_bytes_fit<Int>("pad", padded, element_size);
   return padded;
 }
 
@@ -179,36 +259,9 @@ template c10::SmallVector<c10::SymInt, 5> check_pad(
 
 template <class Int>
 std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<Int> pad, const std::optional<at::Scalar>& given, at::ScalarType dtype) {
-  std::array<unsigned char, 16> bytes{};
+    c10::ArrayRef<Int> pad, const std::optional<at::Scalar>& value, at::ScalarType dtype) {
   const bool pads = std::any_of(pad.begin(), pad.end(), [](const Int& entry) { return entry > 0; });
-  if (!given || !pads || at::isQIntType(dtype)) {
-    return bytes;
-  }
-  const at::Scalar& value = *given;
-  AT_DISPATCH_V2(
-      dtype, "pad", AT_WRAP([&] {
-        scalar_t fill{};
-        bool fits = !value.isComplex() || at::isComplexType(dtype);
-        if constexpr (std::is_unsigned_v<scalar_t> && !std::is_same_v<scalar_t, bool>) {
-          fits = fits && !(value.isIntegral(/*includeBool=*/false) && value.to<double>() < 0);  // to() would wrap it
-        }
-        try {
-          // Where it is rounded, it is rounded as by F.pad, whose value is a double.
-          const bool rounds = at::isFloatingType(dtype) && !value.isComplex();
-          fill = !fits ? fill : (rounds ? at::Scalar(value.to<double>()) : value).to<scalar_t>();
-        } catch (const std::exception&) {
-          fits = false;
-        }
-        TORCH_CHECK(fits, "pad: value must fit dtype ", name(dtype), ", got ", value);
-        static_assert(sizeof(fill) <= sizeof(bytes));
-        for (size_t at = 0; at < bytes.size(); at += sizeof(fill)) {
-          std::memcpy(bytes.data() + at, &fill, sizeof(fill));
-        }
-      }),
-      AT_EXPAND(AT_ALL_TYPES_AND_COMPLEX), AT_EXPAND(AT_BAREBONES_UNSIGNED_TYPES), AT_EXPAND(AT_FLOAT8_TYPES),
-      at::kBool, at::kHalf, at::kBFloat16, at::kComplexHalf);
-  return bytes;
+  return value && pads ? element_bytes("pad", "value", *value, dtype) : std::array<unsigned char, 16>{};
 }
 
 template std::array<unsigned char, 16> check_fill(
@@ -216,15 +269,102 @@ template std::array<unsigned char, 16> check_fill(
 template std::array<unsigned char, 16> check_fill(
     c10::ArrayRef<c10::SymInt>, const std::optional<at::Scalar>&, at::ScalarType);
 
-void check_out(const at::Tensor& input, const at::Tensor& out) {
+Border check_border(const char* op, std::string_view padding_mode) {
+  constexpr std::pair<std::string_view, Border> kBorders[] = {
+      {"constant", Border::kConstant},   {"replicate", Border::kReplicate}, {"reflect", Border::kReflect},
+      {"symmetric", Border::kSymmetric}, {"circular", Border::kCircular},
+  };
+  for (const auto& [border_name, border] : kBorders) {
+    if (border_name == padding_mode) {
+      return border;
+    }
+  }
   TORCH_CHECK(
-      out.scalar_type() == input.scalar_type(), "pad: out must have input's dtype ", name(input.scalar_type()),
-      ", got ", name(out.scalar_type()));
-  TORCH_CHECK(
-      out.device() == input.device(), "pad: out must be on input's device ", input.device(), ", got ", out.device());
+      false, op, ": padding_mode must be 'constant', 'replicate', 'reflect', 'symmetric' or 'circular', got '",
+      padding_mode, "'");
 }
 
-void check_out_memory(const at::Tensor& input, const at::Tensor& out) {
+template <class Int>
+c10::SmallVector<Int, 5> check_crop_at(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::ArrayRef<Int> size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode) {
+  const Border border = check_border("crop_at", padding_mode);
+  const auto sizes = sizes_of<Int>(input);
+  const bool positive = std::all_of(size.begin(), size.end(), [](const Int& entry) { return entry > 0; });
+  TORCH_CHECK(!size.empty() && positive, "crop_at: size must hold positive ints, got ", size);
+  TORCH_CHECK(
+      sizes.size() > size.size(), "crop_at: input must have at least ", size.size() + 1, " dims, the batch and the ",
+      size.size(), " of size, got ", sizes.size());
+  check_places<Int>(input.device(), sizes[0], offsets, size.size(), flip);
+  check_repeats(border, sizes, sizes.size() - size.size());
+  c10::SmallVector<Int, 5> result(sizes.begin(), sizes.end());
+  std::copy(size.begin(), size.end(), result.end() - size.size());
+  if (offsets.dim() == 3) {
+    result.insert(result.begin() + 1, sizes_of<Int>(offsets)[1]);
+  }
+  check_bytes_fit<Int>("crop_at", result, input.element_size());
+  return result;
+}
+
+template c10::SmallVector<int64_t, 5> check_crop_at(
+    const at::Tensor&, const at::Tensor&, c10::ArrayRef<int64_t>, const std::optional<at::Tensor>&, std::string_view);
+template c10::SmallVector<c10::SymInt, 5> check_crop_at(
+    const at::Tensor&,
+    const at::Tensor&,
+    c10::ArrayRef<c10::SymInt>,
+    const std::optional<at::Tensor>&,
+    std::string_view);
+
+template <class Int>
+c10::SmallVector<Int, 5> check_crop_at_adjoint(
+    const at::Tensor& grad,
+    const at::Tensor& offsets,
+    c10::ArrayRef<Int> input_size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode) {
+  const Border border = check_border("crop_at", padding_mode);
+  const auto sizes = sizes_of<Int>(grad);
+  TORCH_CHECK(offsets.dim() == 2 || offsets.dim() == 3, "crop_at: offsets must have 2 or 3 dims, got ", offsets.dim());
+  const auto dims = static_cast<size_t>(offsets.size(-1));
+  const size_t crops = offsets.dim() == 3 ? 1 : 0;
+  TORCH_CHECK(
+      dims > 0 && input_size.size() > dims && sizes.size() == input_size.size() + crops && sizes[0] == input_size[0] &&
+          (crops == 0 || sizes[1] == sizes_of<Int>(offsets)[1]) &&
+          std::equal(sizes.begin() + 1 + crops, sizes.end() - dims, input_size.begin() + 1),
+      "crop_at: its gradient must be that of windows of ", dims, " dims on an input of sizes ", input_size, ", got ",
+      sizes);
+  check_places<Int>(grad.device(), sizes[0], offsets, dims, flip);
+  check_repeats(border, input_size, input_size.size() - dims);
+  check_bytes_fit<Int>("crop_at", input_size, grad.element_size());
+  return c10::SmallVector<Int, 5>(sizes.end() - dims, sizes.end());
+}
+
+template c10::SmallVector<int64_t, 5> check_crop_at_adjoint(
+    const at::Tensor&, const at::Tensor&, c10::ArrayRef<int64_t>, const std::optional<at::Tensor>&, std::string_view);
+template c10::SmallVector<c10::SymInt, 5> check_crop_at_adjoint(
+    const at::Tensor&,
+    const at::Tensor&,
+    c10::ArrayRef<c10::SymInt>,
+    const std::optional<at::Tensor>&,
+    std::string_view);
+
+std::array<unsigned char, 16> check_crop_at_fill(
+    const at::Scalar& fill, at::ScalarType dtype, std::string_view padding_mode) {
+  return padding_mode == "constant" ? element_bytes("crop_at", "fill", fill, dtype) : std::array<unsigned char, 16>{};
+}
+
+void check_out(const char* op, const at::Tensor& input, const at::Tensor& out) {
+  TORCH_CHECK(
+      out.scalar_type() == input.scalar_type(), op, ": out must have input's dtype ", name(input.scalar_type()),
+      ", got ", name(out.scalar_type()));
+  TORCH_CHECK(
+      out.device() == input.device(), op, ": out must be on input's device ", input.device(), ", got ", out.device());
+}
+
+void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor& out) {
   const auto has_memory = [](const at::Tensor& tensor) {
     return tensor.has_storage() && !tensor.is_meta() && !tensor.unsafeGetTensorImpl()->is_python_dispatch();
   };
@@ -232,10 +372,11 @@ void check_out_memory(const at::Tensor& input, const at::Tensor& out) {
     return;
   }
   TORCH_CHECK(
-      out.numel() == 0 || !repeats(out), "pad: out must not have elements that share memory, got one of sizes ",
+      out.numel() == 0 || !repeats(out), op, ": out must not have elements that share memory, got one of sizes ",
       out.sizes(), " and strides ", out.strides());
   void* const out_data = out.mutable_data_ptr();  // first: a lazy clone gets memory of its own here
-  TORCH_CHECK(!share_memory(input, input.const_data_ptr(), out, out_data), "pad: out must not share memory with input");
+  TORCH_CHECK(
+      !share_memory(input, input.const_data_ptr(), out, out_data), op, ": out must not share memory with input");
 }
 
 }  // namespace torchcrop_fast

@@ -11,6 +11,8 @@
 #include <optional>
 #include <string_view>
 
+#include "../kernels/border.h"
+
 namespace torchcrop_fast {
 
 // mode is one that pad has; pad fits a tensor of these sizes, and the result's sizes and bytes fit int64.
@@ -25,12 +27,37 @@ template <class Int>
 std::array<unsigned char, 16> check_fill(
     c10::ArrayRef<Int> pad, const std::optional<at::Scalar>& value, at::ScalarType dtype);
 
-// out can hold what pad makes of input, its shape excepted.
-void check_out(const at::Tensor& input, const at::Tensor& out);
+// The border of this name.
+Border check_border(const char* op, std::string_view padding_mode);
+
+// offsets and flip place windows of this size on input, and there is something for the border to repeat.
+// Returns the sizes of what crop_at makes of them. Int is int64_t or c10::SymInt.
+template <class Int>
+c10::SmallVector<Int, 5> check_crop_at(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::ArrayRef<Int> size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode);
+
+// The same for the gradient of what crop_at made of an input of input_size: returns the size of the windows.
+template <class Int>
+c10::SmallVector<Int, 5> check_crop_at_adjoint(
+    const at::Tensor& grad,
+    const at::Tensor& offsets,
+    c10::ArrayRef<Int> input_size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode);
+
+// The bytes of one fill element, which dtype can hold, over and over.
+std::array<unsigned char, 16> check_crop_at_fill(
+    const at::Scalar& fill, at::ScalarType dtype, std::string_view padding_mode);
+
+// out can hold what an op makes of input, its shape excepted.
+void check_out(const char* op, const at::Tensor& input, const at::Tensor& out);
 
 // No two elements of out share memory, nor does out with input. Exact, however the two are strided, but for strides so
-// odd that a million steps don't decide it: these are refused. Meta tensors
-// and the like have no memory to share.
-void check_out_memory(const at::Tensor& input, const at::Tensor& out);
+// odd that a million steps don't decide it: these are refused. Meta tensors and the like have no memory to share.
+void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor& out);
 
 }  // namespace torchcrop_fast

@@ -1,20 +1,24 @@
-// CPU: pad as one pass over the output.
+// CPU: every op as one pass over the output.
 #include "cpu.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/native/Resize.h>
+#include <ATen/ops/view_as_real.h>
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <fstream>
+#include <vector>
 
+#include "../kernels/adjoint_cpu.h"
 #include "../kernels/window_cpu.h"
 #include "check.h"
 #include "geometry.h"
 #include "output_cache.h"
+#include "placed_windows.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -36,23 +40,53 @@ int64_t cache_bytes() {
 // Whether the output's memory has been used before or not: streaming into fresh pages costs more than it saves.
 enum class Memory { kUsed, kFresh };
 
+Memory memory_of(const at::Tensor& out) {
+  return used_before(out.storage().data_ptr()) ? Memory::kUsed : Memory::kFresh;
+}
+
+// How to store what reads and writes so many bytes: from here on input and output together leave next to nothing of
+// each other in the cache.
+Stores stores_for(int64_t bytes, Memory memory) {
+  return bytes > cache_bytes() / 5 * 6 && memory == Memory::kUsed ? Stores::kStreaming : Stores::kCached;
+}
+
+// How many elements are worth a thread of their own.
+int64_t grain(int element_size, bool whole_rows) { return whole_rows ? kGrainBytes / element_size : kGrainElements; }
+
 // Runs a window whose output has so many elements.
 void run(const Window& window, int64_t numel, Memory memory) {
   const WindowDim& column = window.dim[std::max(window.dims - 1, 0)];
   const bool whole_rows = window.dims > 0 && column.in_stride == 1 && column.out_stride == 1;
-  const int64_t grain = whole_rows ? kGrainBytes / window.element_size : kGrainElements;
-  if (numel <= grain) {
-    copy_window_cpu(window, 0, numel, Stores::kCached);
+  const int64_t part = grain(window.element_size, whole_rows);
+  if (numel <= part) {
+    if (numel > 0) {
+      copy_window_cpu(window, 0, numel, Stores::kCached);
+    }
     return;
   }
   int64_t seen = 1;
   for (int d = 0; d < window.dims; ++d) {
     seen *= std::max<int64_t>(window.dim[d].end() - window.dim[d].begin(), 0);
   }
-  // From here on input and output together leave next to nothing of each other in the cache.
-  const bool large = (numel + seen) * window.element_size > cache_bytes() / 5 * 6;
-  const Stores stores = large && memory == Memory::kUsed ? Stores::kStreaming : Stores::kCached;
-  at::parallel_for(0, numel, grain, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end, stores); });
+  const Stores stores = stores_for((numel + seen) * window.element_size, memory);
+  at::parallel_for(0, numel, part, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end, stores); });
+}
+
+// Runs windows of so many elements together: window_of(i) is one of them.
+template <class WindowOf>
+void run_all(int64_t windows, const at::Tensor& out, bool whole_rows, Memory memory, const WindowOf& window_of) {
+  const int64_t numel = out.numel();
+  const int64_t size = numel / std::max<int64_t>(windows, 1);
+  const auto element_size = static_cast<int>(out.element_size());
+  const Stores stores = stores_for(2 * numel * element_size, memory);
+  at::parallel_for(0, numel, grain(element_size, whole_rows), [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t i = begin / size;
+      const int64_t last = std::min(end, (i + 1) * size);
+      copy_window_cpu(window_of(i), begin - i * size, last - i * size, stores);
+      begin = last;
+    }
+  });
 }
 
 c10::DimVector concrete(c10::SymIntArrayRef pad) {
@@ -103,8 +137,7 @@ at::Tensor pad_cpu(
   const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
   const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
   const auto out = empty_padded(input, pad, sizes);
-  const Memory memory = used_before(out.storage().data_ptr()) ? Memory::kUsed : Memory::kFresh;
-  run(pad_window(input, pad, fill, out), out.numel(), memory);
+  run(pad_window(input, pad, fill, out), out.numel(), memory_of(out));
   return out;
 }
 
@@ -116,17 +149,158 @@ void pad_out_cpu(
     at::Tensor& out) {
   const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
   const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
-  check_out(input, out);
-  check_out_memory(input, out);
+  check_out("pad", input, out);
+  check_out_memory("pad", input, out);
   if (at::native::resize_output(out, sizes)) {
-    check_out_memory(input, out);
+    check_out_memory("pad", input, out);
   }
   run(pad_window(input, pad, fill, out), out.numel(), Memory::kUsed);
 }
 
+namespace {
+
+bool gapless_rows(const at::Tensor& input, const std::optional<at::Tensor>& flip) {
+  return input.stride(-1) == 1 && !flip;
+}
+
+void crop_at_into(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    const std::optional<at::Tensor>& flip,
+    Border border,
+    const std::array<unsigned char, 16>& fill,
+    const at::Tensor& out,
+    Memory memory) {
+  if (out.numel() == 0) {
+    return;
+  }
+  out.mutable_data_ptr();  // a lazy clone gets memory of its own here
+  const PlacedWindows windows(input, out, offsets, flip, border, /*to_images=*/false);
+  run_all(windows.images() * windows.windows_an_image(), out, gapless_rows(input, flip), memory, [&](int64_t i) {
+    return windows.onto_window(i, fill);
+  });
+}
+
+at::Tensor crop_at_cpu(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill) {
+  const auto sizes = check_crop_at<int64_t>(input, offsets, concrete(size), flip, padding_mode);
+  const auto bytes = check_crop_at_fill(fill, input.scalar_type(), padding_mode);
+  const auto out = empty_windows(input, sizes, offsets.dim() == 3);
+  crop_at_into(input, offsets, flip, check_border("crop_at", padding_mode), bytes, out, memory_of(out));
+  return out;
+}
+
+void crop_at_out_cpu(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out) {
+  const auto sizes = check_crop_at<int64_t>(input, offsets, concrete(size), flip, padding_mode);
+  const auto bytes = check_crop_at_fill(fill, input.scalar_type(), padding_mode);
+  check_out("crop_at", input, out);
+  const auto check_memory = [&] {
+    check_out_memory("crop_at", input, out);
+    check_out_memory("crop_at", offsets, out);
+    if (flip) {
+      check_out_memory("crop_at", *flip, out);
+    }
+  };
+  check_memory();
+  if (at::native::resize_output(out, sizes)) {
+    check_memory();
+  }
+  crop_at_into(input, offsets, flip, check_border("crop_at", padding_mode), bytes, out, Memory::kUsed);
+}
+
+Real real_type(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kHalf:
+      return Real::kHalf;
+    case at::kBFloat16:
+      return Real::kBFloat16;
+    case at::kFloat:
+      return Real::kFloat;
+    case at::kDouble:
+      return Real::kDouble;
+    default:
+      TORCH_CHECK(false, "crop_at: its gradient must be of a real or complex dtype of 2 bytes and more, got ", dtype);
+  }
+}
+
+// Adds up all that windows show of each element. A complex number is two real ones.
+void add_up(
+    const at::Tensor& grad,
+    const at::Tensor& offsets,
+    const std::optional<at::Tensor>& flip,
+    Border border,
+    const at::Tensor& out) {
+  const bool complex = out.is_complex();
+  const at::Tensor to = complex ? at::view_as_real(out) : out;
+  const at::Tensor from = complex ? at::view_as_real(grad) : grad;
+  const Real type = real_type(to.scalar_type());
+  const PlacedWindows windows(to, from, offsets, flip, border, /*to_images=*/true, /*tail=*/complex ? 1 : 0);
+  const int64_t crops = windows.windows_an_image();
+  const Window first = windows.for_adding(0);
+  const int64_t row_size = first.dim[first.dims - 1].in_size;
+  const int64_t rows = to.numel() / windows.images() / row_size;  // of one image
+  at::parallel_for(0, windows.images() * rows, kGrainElements / row_size + 1, [&](int64_t begin, int64_t end) {
+    std::vector<Window> of_image;
+    while (begin < end) {
+      const int64_t image = begin / rows;
+      const int64_t last = std::min(end, (image + 1) * rows);
+      of_image.clear();
+      for (int64_t crop = 0; crop < crops; ++crop) {
+        of_image.push_back(windows.for_adding(image * crops + crop));
+      }
+      add_windows_cpu(of_image.data(), crops, type, begin - image * rows, last - image * rows);
+      begin = last;
+    }
+  });
+}
+
+at::Tensor crop_at_adjoint_cpu(
+    const at::Tensor& grad,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef input_size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode) {
+  const auto sizes = concrete(input_size);
+  check_crop_at_adjoint<int64_t>(grad, offsets, sizes, flip, padding_mode);
+  const Border border = check_border("crop_at", padding_mode);
+  const bool several = offsets.dim() == 3;
+  const auto out = empty_images(grad, sizes, several);
+  if (out.numel() == 0) {
+    return out;
+  }
+  if (grad.numel() == 0) {  // no window at all
+    return out.zero_();
+  }
+  if (border == Border::kConstant && !several) {
+    const PlacedWindows windows(out, grad, offsets, flip, border, /*to_images=*/true);
+    run_all(windows.images(), out, gapless_rows(grad, flip), memory_of(out), [&](int64_t i) {
+      return windows.onto_image(i);
+    });
+    return out;
+  }
+  add_up(grad, offsets, flip, border, out);
+  return out;
+}
+
+}  // namespace
 }  // namespace torchcrop_fast
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, CPU, m) {
   m.impl("pad", torchcrop_fast::pad_symint_cpu);
   m.impl("pad.out", torchcrop_fast::pad_out_symint_cpu);
+  m.impl("crop_at", torchcrop_fast::crop_at_cpu);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_cpu);
+  m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_cpu);
 }

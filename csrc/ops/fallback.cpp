@@ -1,9 +1,13 @@
 // Every backend without a kernel of its own: our checks, then ATen's pad. Among them Meta, where ATen's pad yields the
 // reference's sizes and strides, symbolic ones included.
-#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ATen.h>
+#include <ATen/native/Resize.h>
 #include <torch/library.h>
 
+#include <vector>
+
 #include "check.h"
+#include "geometry.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -27,9 +31,174 @@ void pad_out_fallback(
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
   check(input, pad, mode, value);
-  check_out(input, out);
-  check_out_memory(input, out);
+  check_out("pad", input, out);
+  check_out_memory("pad", input, out);
   at::constant_pad_nd_symint_out(out, input, pad, value.value_or(0));
+}
+
+// Which elements of their images windows see, for at::index and at::index_put.
+struct Seen {
+  at::Tensor images;               // (N, K, 1, ...): which image
+  std::vector<at::Tensor> places;  // for each spatial dimension its indexes, (N, K, 1, ..., size, ..., 1)
+  at::Tensor inside;               // whether they see the image at all, (N, K, size); not defined where all do
+};
+
+Seen look(
+    const at::Tensor& offsets,
+    const std::optional<at::Tensor>& flip,
+    Border border,
+    at::IntArrayRef image_size,
+    at::IntArrayRef size) {
+  const auto dims = static_cast<int64_t>(size.size());
+  const at::Tensor starts = offsets.dim() == 3 ? offsets : offsets.unsqueeze(1);
+  at::Tensor flips;
+  if (flip && flip->dim() == offsets.dim()) {
+    flips = offsets.dim() == 3 ? *flip : flip->unsqueeze(1);
+  } else if (flip) {
+    flips = (offsets.dim() == 3 ? *flip : flip->unsqueeze(1)).unsqueeze(-1);
+  }
+  const auto spread = [&](const at::Tensor& tensor, int64_t d) {  // (N, K, ...) to (N, K, 1, ..., ..., 1)
+    c10::DimVector shape(dims + 2, 1);
+    std::copy(tensor.sizes().begin(), tensor.sizes().begin() + 2, shape.begin());
+    if (tensor.dim() == 3) {
+      shape[d + 2] = tensor.size(2);
+    }
+    return tensor.reshape(shape);
+  };
+  Seen seen;
+  const at::Tensor images = at::arange(starts.size(0), offsets.options());
+  seen.images = spread(images.unsqueeze(1), 0);
+  for (int64_t d = 0; d < dims; ++d) {
+    const int64_t in_size = image_size[d];
+    const int64_t period = border_period(border, in_size);
+    at::Tensor start = starts.select(-1, d).unsqueeze(-1);
+    start = period > 0 ? start.fmod(period) : start.clamp(-size[d], in_size);
+    at::Tensor place = at::arange(size[d], offsets.options());
+    if (flips.defined() && (flips.size(-1) == dims ? true : d == dims - 1)) {
+      const at::Tensor mirrored = flips.select(-1, flips.size(-1) == dims ? d : 0).unsqueeze(-1);
+      place = at::where(mirrored, size[d] - 1 - place, place);
+    }
+    at::Tensor index = start + place;
+    if (border == Border::kConstant) {
+      const at::Tensor inside = spread(index.ge(0).logical_and(index.lt(in_size)), d);
+      seen.inside = seen.inside.defined() ? seen.inside.logical_and(inside) : inside;
+    }
+    if (period > 0) {
+      const at::Tensor at = index.remainder(period);
+      index = at::where(at.lt(in_size), at, (border == Border::kReflect ? period : period - 1) - at);
+    } else {
+      index = index.clamp(0, in_size - 1);
+    }
+    seen.places.push_back(spread(index, d));
+  }
+  return seen;
+}
+
+// What at::index needs for a tensor of so many dimensions: none for those between batch and spatial.
+c10::List<std::optional<at::Tensor>> indexes(const Seen& seen, int64_t dims) {
+  c10::List<std::optional<at::Tensor>> list;
+  list.push_back(seen.images);
+  for (int64_t d = 1; d < dims - static_cast<int64_t>(seen.places.size()); ++d) {
+    list.push_back(std::nullopt);
+  }
+  for (const at::Tensor& place : seen.places) {
+    list.push_back(place);
+  }
+  return list;
+}
+
+// at::index puts the indexed dimensions first: (N, K, size, ...) to (N, K, ..., size), and back.
+at::Tensor spatial_last(const at::Tensor& tensor, int64_t spatial) {
+  std::vector<int64_t> order{0, 1};
+  for (int64_t d = spatial + 2; d < tensor.dim(); ++d) {
+    order.push_back(d);
+  }
+  for (int64_t d = 2; d < spatial + 2; ++d) {
+    order.push_back(d);
+  }
+  return tensor.permute(order);
+}
+
+at::Tensor spatial_first(const at::Tensor& tensor, int64_t spatial) {
+  std::vector<int64_t> order{0, 1};
+  for (int64_t d = tensor.dim() - spatial; d < tensor.dim(); ++d) {
+    order.push_back(d);
+  }
+  for (int64_t d = 2; d < tensor.dim() - spatial; ++d) {
+    order.push_back(d);
+  }
+  return tensor.permute(order);
+}
+
+at::Tensor crop_at_fallback(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill) {
+  const auto windows = C10_AS_INTARRAYREF_SLOW(size);
+  const auto sizes = check_crop_at<int64_t>(input, offsets, windows, flip, padding_mode);
+  check_crop_at_fill(fill, input.scalar_type(), padding_mode);
+  const auto dims = static_cast<int64_t>(windows.size());
+  const bool several = offsets.dim() == 3;
+  const auto image_size = input.sizes().slice(input.dim() - dims);
+  const at::Tensor result = new_windows(input, c10::fromIntArrayRefSlow(sizes), several);
+  if (input.numel() == 0) {  // nothing to look at
+    return result.fill_(fill);
+  }
+  const Seen seen = look(offsets, flip, check_border("crop_at", padding_mode), image_size, windows);
+  at::Tensor out = spatial_last(at::index(input, indexes(seen, input.dim())), dims);
+  if (seen.inside.defined()) {
+    at::Tensor inside = seen.inside;
+    for (int64_t d = 1; d < input.dim() - dims; ++d) {
+      inside = inside.unsqueeze(2);
+    }
+    out = at::where(inside, out, at::scalar_tensor(fill, input.options()));
+  }
+  return result.copy_(several ? out : out.squeeze(1));
+}
+
+void crop_at_out_fallback(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out) {
+  check_out("crop_at", input, out);
+  check_out_memory("crop_at", input, out);
+  const at::Tensor cropped = crop_at_fallback(input, offsets, size, flip, padding_mode, fill);
+  at::native::resize_output(out, cropped.sizes());
+  out.copy_(cropped);
+}
+
+at::Tensor crop_at_adjoint_fallback(
+    const at::Tensor& grad,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef input_size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode) {
+  const auto sizes = C10_AS_INTARRAYREF_SLOW(input_size);
+  const auto windows = check_crop_at_adjoint<int64_t>(grad, offsets, sizes, flip, padding_mode);
+  const auto dims = static_cast<int64_t>(windows.size());
+  const bool several = offsets.dim() == 3;
+  const at::Tensor out = at::zeros(sizes, grad.options());
+  if (out.numel() == 0 || grad.numel() == 0) {
+    return out;
+  }
+  const Border border = check_border("crop_at", padding_mode);
+  const Seen seen = look(offsets, flip, border, sizes.slice(sizes.size() - dims), windows);
+  at::Tensor values = spatial_first(several ? grad : grad.unsqueeze(1), dims);
+  if (seen.inside.defined()) {
+    at::Tensor inside = seen.inside;
+    while (inside.dim() < values.dim()) {
+      inside = inside.unsqueeze(-1);
+    }
+    values = at::where(inside, values, at::zeros({}, grad.options()));
+  }
+  return at::index_put(out, indexes(seen, out.dim()), values, /*accumulate=*/true);
 }
 
 }  // namespace
@@ -38,4 +207,7 @@ void pad_out_fallback(
 TORCH_LIBRARY_IMPL(torchcrop_fast, CompositeExplicitAutograd, m) {
   m.impl("pad", torchcrop_fast::pad_fallback);
   m.impl("pad.out", torchcrop_fast::pad_out_fallback);
+  m.impl("crop_at", torchcrop_fast::crop_at_fallback);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_fallback);
+  m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_fallback);
 }

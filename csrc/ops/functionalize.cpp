@@ -31,7 +31,7 @@ void pad_out_functionalize(
   TORCH_CHECK(
       functionalization::isFunctionalTensor(out),
       "pad: out must be an argument of what is functionalized, or be made in it");
-  check_out(input, out);
+  check_out("pad", input, out);
   const at::Tensor old = unwrap(out);
   at::Tensor written;
   {

@@ -3,6 +3,8 @@
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/ExpandUtils.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
 #include <c10/util/irange.h>
 
 #include <algorithm>
@@ -62,6 +64,48 @@ at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArr
   }
   const auto kept = at::infer_dense_strides(sizes, strides);
   return at::detail::empty_strided_generic(sizes, kept, output_allocator(), keys, dtype);
+}
+
+namespace {
+
+at::Tensor empty_cpu(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format) {
+  constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
+  return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, format);
+}
+
+}  // namespace
+
+at::Tensor empty_windows(const at::Tensor& images, at::IntArrayRef sizes, bool several) {
+  const auto format = images.suggest_memory_format();
+  if (!several) {
+    return empty_cpu(sizes, images.scalar_type(), format);
+  }
+  c10::DimVector together(sizes.begin() + 1, sizes.end());
+  together[0] *= sizes[0];
+  const auto out = empty_cpu(together, images.scalar_type(), format);
+  c10::DimVector strides(out.strides().begin(), out.strides().end());
+  strides.insert(strides.begin(), strides[0] * std::max<int64_t>(sizes[1], 1));
+  out.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
+  return out;
+}
+
+at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool several) {
+  return empty_cpu(
+      sizes, windows.scalar_type(),
+      (several && windows.size(1) > 0 ? windows.select(1, 0) : windows).suggest_memory_format());
+}
+
+at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several) {
+  const auto format = images.suggest_memory_format();
+  if (!several) {
+    return at::empty_symint(sizes, images.options(), format);
+  }
+  c10::SymDimVector together(sizes.begin() + 1, sizes.end());
+  together[0] = sizes[0] * sizes[1];
+  const auto flat = at::empty_symint(together, images.options().device(at::kMeta), format);
+  c10::SymDimVector strides(flat.sym_strides().begin(), flat.sym_strides().end());
+  strides.insert(strides.begin(), strides[0] * sizes[1].max(1));
+  return at::empty_strided_symint(sizes, strides, images.options());
 }
 
 Window pad_window(

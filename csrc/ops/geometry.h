@@ -14,6 +14,14 @@ namespace torchcrop_fast {
 // gives.
 at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes);
 
+// Uninitialised CPU tensors for windows on images, of these sizes, and for images of windows: in the memory format of
+// the tensor given. several: the windows are (N, K, ...), and their format is that of N * K images.
+at::Tensor empty_windows(const at::Tensor& images, at::IntArrayRef sizes, bool several);
+at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool several);
+
+// As empty_windows, on the images' device, for sizes that may be symbolic.
+at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several);
+
 // The window that writes pad(input, pad) to out, its border filled with an element of these bytes. out is a tensor that
 // check_out and check_out_memory accept, of the padded sizes.
 Window pad_window(

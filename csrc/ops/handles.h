@@ -24,4 +24,25 @@ inline const auto& pad_out_handle() {
   return op;
 }
 
+inline const auto& crop_at_handle() {
+  static const auto op = handle<at::Tensor(
+      const at::Tensor&, const at::Tensor&, c10::SymIntArrayRef, const std::optional<at::Tensor>&, std::string_view,
+      const at::Scalar&)>("torchcrop_fast::crop_at", "");
+  return op;
+}
+
+inline const auto& crop_at_out_handle() {
+  static const auto op = handle<void(
+      const at::Tensor&, const at::Tensor&, c10::SymIntArrayRef, const std::optional<at::Tensor>&, std::string_view,
+      const at::Scalar&, at::Tensor&)>("torchcrop_fast::crop_at", "out");
+  return op;
+}
+
+inline const auto& crop_at_adjoint_handle() {
+  static const auto op = handle<at::Tensor(
+      const at::Tensor&, const at::Tensor&, c10::SymIntArrayRef, const std::optional<at::Tensor>&, std::string_view)>(
+      "torchcrop_fast::_crop_at_adjoint", "");
+  return op;
+}
+
 }  // namespace torchcrop_fast

@@ -22,7 +22,27 @@ void pad_out_inplace(
   torch::autograd::impl::bump_version(out);
 }
 
+void crop_at_out_inplace(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out) {
+  {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    crop_at_out_handle().redispatch(
+        keys & c10::after_ADInplaceOrView_keyset, input, offsets, size, flip, padding_mode, fill, out);
+  }
+  torch::autograd::impl::bump_version(out);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
-TORCH_LIBRARY_IMPL(torchcrop_fast, ADInplaceOrView, m) { m.impl("pad.out", torchcrop_fast::pad_out_inplace); }
+TORCH_LIBRARY_IMPL(torchcrop_fast, ADInplaceOrView, m) {
+  m.impl("pad.out", torchcrop_fast::pad_out_inplace);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_inplace);
+}

@@ -16,8 +16,8 @@ void pad_out_lazy_views(
     std::string_view mode,
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
-  check_out(input, out);
-  check_out_memory(input, out);
+  check_out("pad", input, out);
+  check_out_memory("pad", input, out);
   const at::Tensor resolved = input.resolve_conj().resolve_neg();
   if (!out.is_conj() && !out.is_neg()) {
     pad_out_handle().call(resolved, pad, mode, value, out);
@@ -28,9 +28,35 @@ void pad_out_lazy_views(
   out.copy_(padded);
 }
 
+void crop_at_out_lazy_views(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out) {
+  check_out("crop_at", input, out);
+  check_out_memory("crop_at", input, out);
+  const at::Tensor resolved = input.resolve_conj().resolve_neg();
+  if (!out.is_conj() && !out.is_neg()) {
+    crop_at_out_handle().call(resolved, offsets, size, flip, padding_mode, fill, out);
+    return;
+  }
+  const at::Tensor cropped = crop_at_handle().call(resolved, offsets, size, flip, padding_mode, fill);
+  at::native::resize_output_symint(out, cropped.sym_sizes());
+  out.copy_(cropped);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
-TORCH_LIBRARY_IMPL(torchcrop_fast, Conjugate, m) { m.impl("pad.out", torchcrop_fast::pad_out_lazy_views); }
+TORCH_LIBRARY_IMPL(torchcrop_fast, Conjugate, m) {
+  m.impl("pad.out", torchcrop_fast::pad_out_lazy_views);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_lazy_views);
+}
 
-TORCH_LIBRARY_IMPL(torchcrop_fast, Negative, m) { m.impl("pad.out", torchcrop_fast::pad_out_lazy_views); }
+TORCH_LIBRARY_IMPL(torchcrop_fast, Negative, m) {
+  m.impl("pad.out", torchcrop_fast::pad_out_lazy_views);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_lazy_views);
+}

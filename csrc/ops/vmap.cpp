@@ -3,7 +3,11 @@
 #include <torch/library.h>
 #include <torchcrop_fast/ops.h>
 
+#include <algorithm>
+#include <array>
+
 #include "check.h"
+#include "handles.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -18,7 +22,74 @@ at::Tensor pad_vmap(
   return at::functorch::makeBatched(out, 0, batched->level());
 }
 
+// Calls run(tensors) with the batch dimension, of one size for all, put before the first dimension and joined with it:
+// a batch of batches of images is a batch of images. Some tensors may have none, or be undefined.
+template <class Run>
+at::Tensor in_one_batch(std::array<at::Tensor, 3> tensors, const Run& run) {
+  const c10::impl::ExcludeDispatchKeyGuard guard(c10::DispatchKey::FuncTorchBatched);
+  const auto batched_impl = [](const at::Tensor& tensor) {
+    return tensor.defined() ? at::functorch::maybeGetBatchedImpl(tensor) : nullptr;
+  };
+  int64_t level = 0;  // the innermost: those of an outer one have none here
+  for (const at::Tensor& tensor : tensors) {
+    const auto* batched = batched_impl(tensor);
+    level = batched ? std::max(level, batched->level()) : level;
+  }
+  c10::SymInt batch = 1;
+  for (at::Tensor& tensor : tensors) {
+    const auto* batched = batched_impl(tensor);
+    if (batched && batched->level() == level) {
+      tensor = batched->value().movedim(batched->bdim(), 0);
+      batch = tensor.sym_size(0);
+    } else if (tensor.defined()) {
+      tensor = tensor.unsqueeze(0);
+    }
+  }
+  for (at::Tensor& tensor : tensors) {
+    if (tensor.defined()) {
+      c10::SymDimVector sizes(tensor.sym_sizes().begin(), tensor.sym_sizes().end());
+      sizes[0] = batch;
+      tensor = tensor.expand_symint(sizes).flatten(0, 1);
+    }
+  }
+  const at::Tensor out = run(tensors[0], tensors[1], tensors[2].defined() ? std::optional(tensors[2]) : std::nullopt);
+  return at::functorch::makeBatched(out.unflatten_symint(0, {batch, out.sym_size(0) / batch}), 0, level);
+}
+
+at::Tensor crop_at_vmap(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill) {
+  check_crop_at<c10::SymInt>(input, offsets, size, flip, padding_mode);  // here, where the batch doesn't count
+  const auto run = [&](const at::Tensor& inputs, const at::Tensor& places, const std::optional<at::Tensor>& flips) {
+    return crop_at_handle().call(inputs, places, size, flips, padding_mode, fill);
+  };
+  return in_one_batch({input, offsets, flip.value_or(at::Tensor())}, run);
+}
+
+at::Tensor crop_at_adjoint_vmap(
+    const at::Tensor& grad,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef input_size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode) {
+  check_crop_at_adjoint<c10::SymInt>(grad, offsets, input_size, flip, padding_mode);
+  const auto run = [&](const at::Tensor& grads, const at::Tensor& places, const std::optional<at::Tensor>& flips) {
+    c10::SymDimVector sizes(input_size.begin(), input_size.end());
+    sizes[0] = grads.sym_size(0);
+    return crop_at_adjoint_handle().call(grads, places, sizes, flips, padding_mode);
+  };
+  return in_one_batch({grad, offsets, flip.value_or(at::Tensor())}, run);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
-TORCH_LIBRARY_IMPL(torchcrop_fast, FuncTorchBatched, m) { m.impl("pad", torchcrop_fast::pad_vmap); }
+TORCH_LIBRARY_IMPL(torchcrop_fast, FuncTorchBatched, m) {
+  m.impl("pad", torchcrop_fast::pad_vmap);
+  m.impl("crop_at", torchcrop_fast::crop_at_vmap);
+  m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_vmap);
+}

@@ -48,6 +48,34 @@ TORCHCROP_FAST_API at::Tensor& pad_out(
 // pad with the signs turned: takes cropping[0] and cropping[1] elements off the ends of the last dimension, and so on.
 TORCHCROP_FAST_API at::Tensor crop(const at::Tensor& input, at::IntArrayRef cropping);
 
+// Crops every image of a batch at its own place.
+//
+// input:    (N, ..., spatial), the last size.size() dimensions spatial.
+// offsets:  int64, (N, D) or (N, K, D) for K crops an image: the input index of each window's first element, in the
+//           order of the dimensions: (y, x). Any value: around the input lies the border.
+// size:     of the windows, D positive entries.
+// flip:     bool, offsets' shape without its last dimension (mirrors the last spatial one) or its full shape.
+// padding_mode: "constant" (fill), "replicate", "reflect", "symmetric" or "circular".
+//
+// Returns (N, ..., size) or (N, K, ..., size) in input's memory format.
+TORCHCROP_FAST_API at::Tensor crop_at(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    at::IntArrayRef size,
+    const std::optional<at::Tensor>& flip = std::nullopt,
+    std::string_view padding_mode = "constant",
+    const at::Scalar& fill = 0);
+
+// The same written to out, which it returns, as with pad_out.
+TORCHCROP_FAST_API at::Tensor& crop_at_out(
+    at::Tensor& out,
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    at::IntArrayRef size,
+    const std::optional<at::Tensor>& flip = std::nullopt,
+    std::string_view padding_mode = "constant",
+    const at::Scalar& fill = 0);
+
 // The vector instructions that the CPU's kernels use: "default" or "avx2". The best that the CPU has, or what
 // the environment variable TORCHCROP_FAST_CPU_CAPABILITY names.
 TORCHCROP_FAST_API const char* cpu_capability_name();

@@ -1,0 +1,138 @@
+// The adjoint of windows as a gather, row by row of the input's gradient: no scratch but a row, and no atomics.
+#include "adjoint_cpu.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "pixel.h"
+
+namespace torchcrop_fast {
+namespace {
+
+// The output indexes that see each input index along one dimension: those of index i are out[first[i]], and so on up to
+// out[first[i + 1]].
+struct Images {
+  std::vector<int64_t> first;
+  std::vector<int64_t> out;
+};
+
+Images images_of(Border border, const WindowDim& dim) {
+  Images images{std::vector<int64_t>(dim.in_size + 1), std::vector<int64_t>(dim.size)};
+  for (int64_t i = 0; i < dim.size; ++i) {
+    const int64_t in = border_index(border, dim.start + i, dim.in_size);
+    if (in >= 0) {
+      ++images.first[in + 1];
+    }
+  }
+  for (int64_t i = 0; i < dim.in_size; ++i) {
+    images.first[i + 1] += images.first[i];
+  }
+  std::vector<int64_t> next(images.first.begin(), images.first.end() - 1);
+  for (int64_t i = 0; i < dim.size; ++i) {
+    const int64_t in = border_index(border, dim.start + i, dim.in_size);
+    if (in >= 0) {
+      images.out[next[in]++] = i;
+    }
+  }
+  return images;
+}
+
+template <class T>
+class WindowAdder {
+ public:
+  using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+  WindowAdder(const Window* windows, int64_t count) : shape_(windows[0]), last_(shape_.dims - 1) {
+    for (int64_t w = 0; w < count; ++w) {
+      const Window& window = windows[w];
+      Shown shown{&window, {}, {}};
+      for (int d = 0; d < last_; ++d) {
+        shown.images.push_back(images_of(window.border, window.dim[d]));
+      }
+      const WindowDim& column = window.dim[last_];
+      for_each_run(
+          window.border, column.start, column.size, column.in_size, [&](const Run& run) { shown.runs.push_back(run); });
+      shown_.push_back(std::move(shown));
+    }
+    sums_.resize(shape_.dim[last_].in_size);
+  }
+
+  void write(int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      int64_t in_offset = 0;
+      int64_t rest = row;
+      for (int d = last_ - 1; d >= 0; --d) {
+        index_[d] = rest % shape_.dim[d].in_size;
+        rest /= shape_.dim[d].in_size;
+        in_offset += index_[d] * shape_.dim[d].in_stride;
+      }
+      std::fill(sums_.begin(), sums_.end(), Sum(0));
+      for (const Shown& shown : shown_) {
+        add(shown, 0, reinterpret_cast<const T*>(shown.window->out));
+      }
+      T* in = reinterpret_cast<T*>(const_cast<char*>(shape_.in)) + in_offset;
+      for (const Sum sum : sums_) {
+        *in = narrow(sum);
+        in += shape_.dim[last_].in_stride;
+      }
+    }
+  }
+
+ private:
+  struct Shown {
+    const Window* window;
+    std::vector<Images> images;  // of each dimension but the last
+    std::vector<Run> runs;       // of the last
+  };
+
+  // Adds all rows that show the current one, from dimension d on, whose elements begin at out.
+  void add(const Shown& shown, int d, const T* out) {
+    const int64_t stride = shown.window->dim[d].out_stride;
+    if (d < last_) {
+      const Images& images = shown.images[d];
+      for (int64_t i = images.first[index_[d]]; i < images.first[index_[d] + 1]; ++i) {
+        add(shown, d + 1, out + images.out[i] * stride);
+      }
+      return;
+    }
+    for (const Run& run : shown.runs) {
+      Sum* sum = sums_.data() + run.in;
+      const T* from = out + run.out * stride;
+      for (int64_t i = 0; i < run.size; ++i) {
+        sum[i * run.step] += to_float(from[i * stride]);
+      }
+    }
+  }
+
+  static T narrow(Sum sum) {
+    if constexpr (std::is_same_v<T, double>) {
+      return sum;
+    } else {
+      return from_float<T>(sum);
+    }
+  }
+
+  const Window& shape_;  // one of them: they share sizes and the input's strides
+  const int last_;
+  std::vector<Shown> shown_;
+  std::vector<Sum> sums_;    // of the current row
+  int64_t index_[kMaxDims];  // of the current row
+};
+
+}  // namespace
+
+void add_windows_cpu(const Window* windows, int64_t count, Real type, int64_t begin, int64_t end) {
+  switch (type) {
+    case Real::kHalf:
+      return WindowAdder<Half>(windows, count).write(begin, end);
+    case Real::kBFloat16:
+      return WindowAdder<BFloat16>(windows, count).write(begin, end);
+    case Real::kFloat:
+      return WindowAdder<float>(windows, count).write(begin, end);
+    case Real::kDouble:
+      return WindowAdder<double>(windows, count).write(begin, end);
+  }
+}
+
+}  // namespace torchcrop_fast

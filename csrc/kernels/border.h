@@ -1,0 +1,103 @@
+// Borders: what a window sees outside its input. The only border arithmetic, host and device.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define TORCHCROP_FAST_HOST_DEVICE __host__ __device__
+#else
+#define TORCHCROP_FAST_HOST_DEVICE
+#endif
+
+namespace torchcrop_fast {
+
+// Shown around an input of the elements abcde, f being the fill.
+enum class Border : int {
+  kConstant,   // ffff abcde ffff
+  kReplicate,  // aaaa abcde eeee
+  kReflect,    // edcb abcde dcba
+  kSymmetric,  // dcba abcde edcb
+  kCircular,   // bcde abcde abcd
+};
+
+// After how many elements a border shows the same again; 0 if it never does. size, of the input, is at least 1.
+TORCHCROP_FAST_HOST_DEVICE inline int64_t border_period(Border border, int64_t size) {
+  switch (border) {
+    case Border::kReflect:
+      return size > 1 ? 2 * (size - 1) : 1;
+    case Border::kSymmetric:
+      return 2 * size;
+    case Border::kCircular:
+      return size;
+    default:
+      return 0;
+  }
+}
+
+// The index in [0, size) that is shown at an index of any value, or -1 for the fill. size is at least 1, but for
+// constant borders, where it may be 0.
+TORCHCROP_FAST_HOST_DEVICE inline int64_t border_index(Border border, int64_t index, int64_t size) {
+  if (0 <= index && index < size) {
+    return index;
+  }
+  if (border == Border::kConstant) {
+    return -1;
+  }
+  if (border == Border::kReplicate) {
+    return index < 0 ? 0 : size - 1;
+  }
+  const int64_t period = border_period(border, size);
+  const int64_t rest = index % period;
+  const int64_t at = rest < 0 ? rest + period : rest;
+  if (at < size) {
+    return at;
+  }
+  return border == Border::kReflect ? period - at : period - 1 - at;  // on the way back
+}
+
+// A start that shows the same, near enough to the input that it may be added to a size: a window of this size begins at
+// most so much before the input, and at most at its end, or within a period of it.
+TORCHCROP_FAST_HOST_DEVICE inline int64_t near_start(Border border, int64_t start, int64_t size, int64_t in_size) {
+  const int64_t period = border_period(border, in_size);
+  if (period > 0) {
+    return start % period;
+  }
+  return start < -size ? -size : (start > in_size ? in_size : start);
+}
+
+// Neighbouring output indexes that see neighbouring input indexes: out + i sees in + i * step, for i in [0, size).
+struct Run {
+  int64_t out;
+  int64_t in;
+  int64_t size;
+  int64_t step;  // 1, -1, or 0: one element over and over
+};
+
+// Calls use(run) for the runs of one dimension, the first output index first; none where the fill is seen.
+template <class Use>
+void for_each_run(Border border, int64_t start, int64_t size, int64_t in_size, const Use& use) {
+  for (int64_t out = 0; out < size;) {
+    const int64_t index = start + out;
+    const int64_t in = border_index(border, index, in_size);
+    int64_t length = size - out;  // that is left, or less
+    int64_t step = 0;
+    const auto at_most = [&](int64_t most) { length = most < length ? most : length; };
+    if (0 <= index && index < in_size) {
+      step = 1;
+      at_most(in_size - index);
+    } else if (border == Border::kConstant || border == Border::kReplicate) {
+      at_most(index < 0 ? -index : length);
+    } else if (in_size > 1) {
+      const int64_t period = border_period(border, in_size);
+      const int64_t at = (index % period + period) % period;
+      step = at < in_size ? 1 : -1;
+      at_most((step > 0 ? in_size : period) - at);
+    }
+    if (in >= 0) {
+      use(Run{out, in, length, step});
+    }
+    out += length;
+  }
+}
+
+}  // namespace torchcrop_fast
