@@ -364,7 +364,7 @@ void check_out(const char* op, const at::Tensor& input, const at::Tensor& out) {
       out.device() == input.device(), op, ": out must be on input's device ", input.device(), ", got ", out.device());
 }
 
-void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor& out) {
+void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor& out, const char* argument) {
   const auto has_memory = [](const at::Tensor& tensor) {
     return tensor.has_storage() && !tensor.is_meta() && !tensor.unsafeGetTensorImpl()->is_python_dispatch();
   };
@@ -376,7 +376,17 @@ void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor&
       out.sizes(), " and strides ", out.strides());
   void* const out_data = out.mutable_data_ptr();  // first: a lazy clone gets memory of its own here
   TORCH_CHECK(
-      !share_memory(input, input.const_data_ptr(), out, out_data), op, ": out must not share memory with input");
+      !share_memory(input, input.const_data_ptr(), out, out_data), op, ": out must not share memory with ", argument);
+}
+
+void check_crop_at_out(
+    const at::Tensor& input, const at::Tensor& offsets, const std::optional<at::Tensor>& flip, const at::Tensor& out) {
+  check_out("crop_at", input, out);
+  check_out_memory("crop_at", input, out);
+  check_out_memory("crop_at", offsets, out, "offsets");
+  if (flip) {
+    check_out_memory("crop_at", *flip, out, "flip");
+  }
 }
 
 }  // namespace torchcrop_fast

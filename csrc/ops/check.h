@@ -56,8 +56,13 @@ std::array<unsigned char, 16> check_crop_at_fill(
 // out can hold what an op makes of input, its shape excepted.
 void check_out(const char* op, const at::Tensor& input, const at::Tensor& out);
 
-// No two elements of out share memory, nor does out with input. Exact, however the two are strided, but for strides so
+// No two elements of out share memory, nor does out with input, or what argument says it is. Exact, however the two are strided, but for strides so
 // odd that a million steps don't decide it: these are refused. Meta tensors and the like have no memory to share.
-void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor& out);
+void check_out_memory(
+    const char* op, const at::Tensor& input, const at::Tensor& out, const char* argument = "input");
+
+// Both, for all that crop_at reads.
+void check_crop_at_out(
+    const at::Tensor& input, const at::Tensor& offsets, const std::optional<at::Tensor>& flip, const at::Tensor& out);
 
 }  // namespace torchcrop_fast

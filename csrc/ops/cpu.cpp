@@ -205,17 +205,9 @@ void crop_at_out_cpu(
     at::Tensor& out) {
   const auto sizes = check_crop_at<int64_t>(input, offsets, concrete(size), flip, padding_mode);
   const auto bytes = check_crop_at_fill(fill, input.scalar_type(), padding_mode);
-  check_out("crop_at", input, out);
-  const auto check_memory = [&] {
-    check_out_memory("crop_at", input, out);
-    check_out_memory("crop_at", offsets, out);
-    if (flip) {
-      check_out_memory("crop_at", *flip, out);
-    }
-  };
-  check_memory();
+  check_crop_at_out(input, offsets, flip, out);
   if (at::native::resize_output(out, sizes)) {
-    check_memory();
+    check_crop_at_out(input, offsets, flip, out);
   }
   crop_at_into(input, offsets, flip, check_border("crop_at", padding_mode), bytes, out, Memory::kUsed);
 }

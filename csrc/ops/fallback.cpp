@@ -144,10 +144,11 @@ at::Tensor crop_at_fallback(
   const bool several = offsets.dim() == 3;
   const auto image_size = input.sizes().slice(input.dim() - dims);
   const at::Tensor result = new_windows(input, c10::fromIntArrayRefSlow(sizes), several);
+  const Border border = check_border("crop_at", padding_mode);
   if (input.numel() == 0) {  // nothing to look at
-    return result.fill_(fill);
+    return border == Border::kConstant ? result.fill_(fill) : result;
   }
-  const Seen seen = look(offsets, flip, check_border("crop_at", padding_mode), image_size, windows);
+  const Seen seen = look(offsets, flip, border, image_size, windows);
   at::Tensor out = spatial_last(at::index(input, indexes(seen, input.dim())), dims);
   if (seen.inside.defined()) {
     at::Tensor inside = seen.inside;
@@ -167,8 +168,7 @@ void crop_at_out_fallback(
     std::string_view padding_mode,
     const at::Scalar& fill,
     at::Tensor& out) {
-  check_out("crop_at", input, out);
-  check_out_memory("crop_at", input, out);
+  check_crop_at_out(input, offsets, flip, out);
   const at::Tensor cropped = crop_at_fallback(input, offsets, size, flip, padding_mode, fill);
   at::native::resize_output(out, cropped.sizes());
   out.copy_(cropped);
@@ -184,7 +184,7 @@ at::Tensor crop_at_adjoint_fallback(
   const auto windows = check_crop_at_adjoint<int64_t>(grad, offsets, sizes, flip, padding_mode);
   const auto dims = static_cast<int64_t>(windows.size());
   const bool several = offsets.dim() == 3;
-  const at::Tensor out = at::zeros(sizes, grad.options());
+  const at::Tensor out = at::empty(sizes, grad.options(), images_format(grad, several)).zero_();
   if (out.numel() == 0 || grad.numel() == 0) {
     return out;
   }

@@ -7,6 +7,7 @@
 #include <torchcrop_fast/ops.h>
 
 #include "check.h"
+#include "handles.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -22,32 +23,55 @@ at::Tensor unwrap(const at::Tensor& tensor) {
   return functionalization::from_functional_tensor(tensor);
 }
 
-void pad_out_functionalize(
-    const at::Tensor& input,
-    c10::SymIntArrayRef pad,
-    std::string_view mode,
-    const std::optional<at::Scalar>& value,
-    at::Tensor& out) {
+// Writes to out what run() makes of input.
+template <class Run>
+void write(const char* op, const at::Tensor& input, at::Tensor& out, const Run& run) {
   TORCH_CHECK(
-      functionalization::isFunctionalTensor(out),
-      "pad: out must be an argument of what is functionalized, or be made in it");
-  check_out("pad", input, out);
+      functionalization::isFunctionalTensor(out), op,
+      ": out must be an argument of what is functionalized, or be made in it");
+  check_out(op, input, out);
   const at::Tensor old = unwrap(out);
   at::Tensor written;
   {
     const at::AutoDispatchSkipFunctionalize guard;
-    const at::Tensor padded = torchcrop_fast::pad_symint(unwrap(input), pad, mode, value);
+    const at::Tensor made = run();
     TORCH_CHECK(
-        padded.sym_sizes() == old.sym_sizes(), "pad: out must have sizes ", padded.sym_sizes(),
+        made.sym_sizes() == old.sym_sizes(), op, ": out must have sizes ", made.sym_sizes(),
         " where it cannot be resized, as in a graph, got ", old.sym_sizes());
-    written = at::copy(old, padded);
+    written = at::copy(old, made);
   }
   functionalization::replace_(out, written);
   functionalization::commit_update(out);
   functionalization::sync(out);
 }
 
+void pad_out_functionalize(
+    const at::Tensor& input,
+    c10::SymIntArrayRef pad,
+    std::string_view mode,
+    const std::optional<at::Scalar>& value,
+    at::Tensor& out) {
+  write("pad", input, out, [&] { return torchcrop_fast::pad_symint(unwrap(input), pad, mode, value); });
+}
+
+void crop_at_out_functionalize(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out) {
+  write("crop_at", input, out, [&] {
+    const auto flips = flip ? std::optional(unwrap(*flip)) : std::nullopt;
+    return crop_at_handle().call(unwrap(input), unwrap(offsets), size, flips, padding_mode, fill);
+  });
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
-TORCH_LIBRARY_IMPL(torchcrop_fast, Functionalize, m) { m.impl("pad.out", torchcrop_fast::pad_out_functionalize); }
+TORCH_LIBRARY_IMPL(torchcrop_fast, Functionalize, m) {
+  m.impl("pad.out", torchcrop_fast::pad_out_functionalize);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_functionalize);
+}

@@ -90,9 +90,14 @@ at::Tensor empty_windows(const at::Tensor& images, at::IntArrayRef sizes, bool s
 }
 
 at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool several) {
-  return empty_cpu(
-      sizes, windows.scalar_type(),
-      (several && windows.size(1) > 0 ? windows.select(1, 0) : windows).suggest_memory_format());
+  return empty_cpu(sizes, windows.scalar_type(), images_format(windows, several));
+}
+
+at::MemoryFormat images_format(const at::Tensor& windows, bool several) {
+  if (!several) {
+    return windows.suggest_memory_format();
+  }
+  return windows.sym_size(1) > 0 ? windows.select(1, 0).suggest_memory_format() : at::MemoryFormat::Contiguous;
 }
 
 at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several) {

@@ -19,6 +19,9 @@ at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArr
 at::Tensor empty_windows(const at::Tensor& images, at::IntArrayRef sizes, bool several);
 at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool several);
 
+// The memory format of images of these windows.
+at::MemoryFormat images_format(const at::Tensor& windows, bool several);
+
 // As empty_windows, on the images' device, for sizes that may be symbolic.
 at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several);
 

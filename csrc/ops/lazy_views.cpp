@@ -36,14 +36,14 @@ void crop_at_out_lazy_views(
     std::string_view padding_mode,
     const at::Scalar& fill,
     at::Tensor& out) {
-  check_out("crop_at", input, out);
-  check_out_memory("crop_at", input, out);
+  check_crop_at_out(input, offsets, flip, out);
   const at::Tensor resolved = input.resolve_conj().resolve_neg();
+  const at::Tensor places = offsets.resolve_neg();
   if (!out.is_conj() && !out.is_neg()) {
-    crop_at_out_handle().call(resolved, offsets, size, flip, padding_mode, fill, out);
+    crop_at_out_handle().call(resolved, places, size, flip, padding_mode, fill, out);
     return;
   }
-  const at::Tensor cropped = crop_at_handle().call(resolved, offsets, size, flip, padding_mode, fill);
+  const at::Tensor cropped = crop_at_handle().call(resolved, places, size, flip, padding_mode, fill);
   at::native::resize_output_symint(out, cropped.sym_sizes());
   out.copy_(cropped);
 }

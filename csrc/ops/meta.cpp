@@ -43,8 +43,7 @@ at::Tensor crop_at_adjoint_meta(
     const std::optional<at::Tensor>& flip,
     std::string_view padding_mode) {
   check_crop_at_adjoint<c10::SymInt>(grad, offsets, input_size, flip, padding_mode);
-  const auto format = (offsets.dim() == 3 ? grad.flatten(0, 1) : grad).suggest_memory_format();
-  return at::empty_symint(input_size, grad.options(), format);
+  return at::empty_symint(input_size, grad.options(), images_format(grad, offsets.dim() == 3));
 }
 
 }  // namespace
