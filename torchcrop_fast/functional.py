@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.compiler import is_compiling, is_dynamo_compiling
-from torch.overrides import handle_torch_function, has_torch_function_unary
+from torch.overrides import handle_torch_function, has_torch_function, has_torch_function_unary
 
 from torchcrop_fast import _C
 
-__all__ = ["center_crop", "crop", "crop_at", "pad"]
+__all__ = ["center_crop", "crop", "crop_at", "five_crop", "pad", "random_offsets", "ten_crop"]
 
-_Function = TypeVar("_Function", bound=Callable[..., Tensor])
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def _scripts_as(twin: Callable[..., Tensor]) -> Callable[[_Function], _Function]:
@@ -207,6 +207,11 @@ def crop_at(
                 [[14,  0],
                  [17,  0]]])
     """
+    tensors = (input, offsets, flip, out)
+    if has_torch_function(tensors):
+        return handle_torch_function(
+            crop_at, tensors, input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill, out=out
+        )
     _check_types("crop_at", input, "size", size)
     if not isinstance(offsets, Tensor):
         raise TypeError(f"crop_at: offsets must be a Tensor, got {type(offsets).__name__}")
@@ -221,6 +226,227 @@ def crop_at(
         return cropped
     torch.ops.torchcrop_fast.crop_at(input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill, out=out)
     return out
+
+
+def _scripted_random_offsets(
+    n: int,
+    input_size: list[int],
+    size: list[int],
+    padding: int | list[int] = 0,
+    generator: torch.Generator | None = None,
+    device: torch.device | None = None,
+) -> Tensor:
+    around = [padding] * len(input_size) if isinstance(padding, int) else padding
+    return _draw_offsets("random_offsets", n, input_size, size, around, around, generator, device)
+
+
+@_scripts_as(_scripted_random_offsets)
+def random_offsets(
+    n: int,
+    input_size: Sequence[int],
+    size: Sequence[int],
+    *,
+    padding: int | Sequence[int] = 0,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    r"""Draw where :func:`crop_at` crops each image of a batch: uniformly among all places that are within the input.
+
+    Keep the offsets, and the masks and boxes of the images can be cropped by them, too. They are drawn on the device,
+    without waiting for it.
+
+    Args:
+        n: How many to draw: one for each image.
+        input_size: The ``D`` spatial sizes of the input, without padding, in the order of the dimensions: ``(H, W)`` or
+            ``(D, H, W)``.
+        size: The windows' sizes, in the same order.
+        padding: How many elements on both sides of the input also count as within: an int, or one for each dimension.
+            Negative ones keep off the edge.
+        generator: What to draw from. Default: torch's default generator of the device.
+        device: Where to. Default: the generator's device; without a generator, or in TorchScript, torch's default.
+
+    Returns:
+        An int64 tensor ``(n, D)``: the input indices of the windows' first elements, from ``-padding`` to
+        ``input_size + padding - size``.
+
+    Raises:
+        ValueError: If ``n`` is negative, ``size`` not positive or larger than the padded input, or lengths differ.
+        TypeError: If an argument is of a wrong type.
+
+    Example:
+        >>> images, masks = torch.rand(8, 3, 32, 32), torch.ones(8, 1, 32, 32)
+        >>> offsets = random_offsets(8, images.shape[-2:], (28, 28), padding=2)
+        >>> crop_at(images, offsets, (28, 28)).shape, crop_at(masks, offsets, (28, 28)).shape
+        (torch.Size([8, 3, 28, 28]), torch.Size([8, 1, 28, 28]))
+    """
+    _check_ints("random_offsets", "input_size", input_size)
+    _check_ints("random_offsets", "size", size)
+    if isinstance(padding, (list, tuple)):
+        _check_ints("random_offsets", "padding", padding)
+        around = list(padding)
+    elif _is_int(padding):
+        around = [padding] * len(input_size)
+    else:
+        raise TypeError(f"random_offsets: padding must be an int or a list of ints, got {type(padding).__name__}")
+    if not _is_int(n):
+        raise TypeError(f"random_offsets: n must be an int, got {type(n).__name__}")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"random_offsets: generator must be a Generator or None, got {type(generator).__name__}")
+    if device is None and generator is not None:
+        device = generator.device
+    elif device is not None:
+        device = torch.device(device)
+    return _draw_offsets("random_offsets", n, list(input_size), list(size), around, around, generator, device)
+
+
+def _draw_offsets(
+    function: str,
+    n: int,
+    input_size: list[int],
+    size: list[int],
+    before: list[int],
+    after: list[int],
+    generator: torch.Generator | None,
+    device: torch.device | None,
+) -> Tensor:
+    """Draw offsets (n, D), each from -before to input_size + after - size."""
+    if n < 0:
+        raise ValueError(f"{function}: n must not be negative, got {n}")
+    dims = len(input_size)
+    if dims == 0:
+        raise ValueError(f"{function}: input_size must not be empty")
+    if len(size) != dims:
+        raise ValueError(f"{function}: size must have as many entries as input_size, {dims}, got {len(size)}")
+    if len(before) != dims:
+        raise ValueError(f"{function}: padding must have as many entries as input_size, {dims}, got {len(before)}")
+    columns: list[Tensor] = []
+    for d in range(dims):
+        if size[d] <= 0:
+            raise ValueError(f"{function}: size must hold positive ints, got {size}")
+        end = input_size[d] + after[d] - size[d] + 1
+        if end <= -before[d]:
+            raise ValueError(
+                f"{function}: size {size[d]} must not be larger than the padded input,"
+                f" {before[d]} + {input_size[d]} + {after[d]}, in spatial dim {d}"
+            )
+        if generator is None:  # this overload also takes symbolic sizes
+            column = torch.randint(-before[d], end, [n], device=device, dtype=torch.int64)
+        else:
+            column = torch.randint(-before[d], end, [n], generator=generator, device=device, dtype=torch.int64)
+        columns.append(column)
+    return torch.stack(columns, dim=1)
+
+
+@_scripts_while_tracing
+def _corners_and_centre(function: str, input: Tensor, size: int | list[int], flip: bool, flip_dim: int) -> Tensor:
+    """Crop at the corners and the centre; with flip, then at those of the flipped image."""
+    entries = [size] if isinstance(size, int) else size
+    if len(entries) == 1:
+        entries = [entries[0], entries[0]]
+    if len(entries) != 2:
+        raise ValueError(f"{function}: size must be an int or (height, width), got {entries}")
+    if input.dim() < 3:
+        raise ValueError(f"{function}: input must have at least 3 dims, (C, H, W), got {input.dim()}")
+    height, width = input.size(-2), input.size(-1)
+    bottom, right = height - entries[0], width - entries[1]
+    if min(entries) <= 0 or bottom < 0 or right < 0:
+        raise ValueError(f"{function}: size must be positive and fit into the input, {[height, width]}, got {entries}")
+
+    # Filled in on the device: what comes from the host, the device would have to wait for.
+    offsets = torch.zeros([5, 2], dtype=torch.int64, device=input.device)
+    offsets[2:4, 0].fill_(bottom)
+    offsets[1:4:2, 1].fill_(right)
+    offsets[4, 0].fill_(_center_start(height, entries[0], "torchvision"))
+    offsets[4, 1].fill_(_center_start(width, entries[1], "torchvision"))
+    flips: Tensor | None = None
+    if flip:
+        mirrored = offsets.clone()
+        mirrored[:, flip_dim] = (bottom if flip_dim == 0 else right) - offsets[:, flip_dim]
+        offsets = torch.cat([offsets, mirrored])
+        flips = torch.zeros([10, 2], dtype=torch.bool, device=input.device)
+        flips[5:, flip_dim].fill_(True)
+
+    batch = input.unsqueeze(0) if input.dim() == 3 else input
+    offsets = offsets.expand(batch.size(0), -1, -1)
+    if flips is not None:
+        flips = flips.expand(batch.size(0), -1, -1)
+    crops = crop_at(batch, offsets, entries, flip=flips)
+    return crops.squeeze(0) if input.dim() == 3 else crops
+
+
+def _scripted_five_crop(input: Tensor, size: int | list[int]) -> Tensor:
+    return _corners_and_centre("five_crop", input, size, False, 1)
+
+
+def _scripted_ten_crop(input: Tensor, size: int | list[int], vertical_flip: bool = False) -> Tensor:
+    return _corners_and_centre("ten_crop", input, size, True, 0 if vertical_flip else 1)
+
+
+@_scripts_as(_scripted_five_crop)
+def five_crop(input: Tensor, size: int | Sequence[int]) -> Tensor:
+    r"""Crop at the four corners and the centre, in one pass: torchvision's ``five_crop``, as one tensor.
+
+    Args:
+        input: A batch ``(N, ..., H, W)`` or an image ``(C, H, W)``, of any dtype and strides.
+        size: The crops' size, at most the input's: ``(h, w)``; an int or a sequence of one is a square.
+
+    Returns:
+        A tensor ``(N, 5, ..., h, w)``, or ``(5, C, h, w)`` of an image: top left, top right, bottom left, bottom right
+        and, rounded as by torchvision, centre.
+
+    Raises:
+        ValueError: If ``size`` is not positive, larger than the input or not of two dimensions, or ``input`` has less
+            than three.
+        TypeError: If an argument is of a wrong type.
+
+    Example:
+        >>> five_crop(torch.rand(10, 3, 32, 32), 28).shape
+        torch.Size([10, 5, 3, 28, 28])
+        >>> five_crop(torch.arange(9).view(1, 3, 3), 1).flatten()
+        tensor([0, 2, 6, 8, 4])
+    """
+    if has_torch_function_unary(input):
+        return handle_torch_function(five_crop, (input,), input, size)
+    entries = size if isinstance(size, Sequence) else [size]
+    _check_types("five_crop", input, "size", entries)
+    return _scripted_five_crop(input, list(entries))
+
+
+@_scripts_as(_scripted_ten_crop)
+def ten_crop(input: Tensor, size: int | Sequence[int], vertical_flip: bool = False) -> Tensor:
+    r"""Crop as :func:`five_crop` does, then the flipped image likewise, all in one pass: torchvision's ``ten_crop``.
+
+    Args:
+        input: As for :func:`five_crop`.
+        size: As for :func:`five_crop`.
+        vertical_flip: Flip upside down instead of left to right.
+
+    Returns:
+        A tensor ``(N, 10, ..., h, w)``, or ``(10, C, h, w)`` of an image: the five crops of ``input``, then those of
+        the flipped ``input``.
+
+    Raises:
+        ValueError: As for :func:`five_crop`.
+        TypeError: If an argument is of a wrong type.
+
+    Example:
+        >>> ten_crop(torch.arange(9).view(1, 3, 3), (1, 2))[:, 0, 0]
+        tensor([[0, 1],
+                [1, 2],
+                [6, 7],
+                [7, 8],
+                [3, 4],
+                [2, 1],
+                [1, 0],
+                [8, 7],
+                [7, 6],
+                [5, 4]])
+    """
+    if has_torch_function_unary(input):
+        return handle_torch_function(ten_crop, (input,), input, size, vertical_flip)
+    entries = size if isinstance(size, Sequence) else [size]
+    _check_types("ten_crop", input, "size", entries)
+    return _scripted_ten_crop(input, list(entries), bool(vertical_flip))
 
 
 @_scripts_while_tracing
@@ -292,16 +518,24 @@ def _check_types(function: str, input: Tensor, name: str, entries: Sequence[int]
     """What _C checks, in its words, for the functions that don't enter it."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{function}: input must be a Tensor, got {type(input).__name__}")
+    _check_ints(function, name, entries)
+
+
+def _check_ints(function: str, name: str, entries: Sequence[int]) -> None:
     if not isinstance(entries, (list, tuple)):
         raise TypeError(f"{function}: {name} must be a list or tuple of ints, got {type(entries).__name__}")
     for position, entry in enumerate(entries):
-        if isinstance(entry, bool) or not isinstance(entry, (int, torch.SymInt, Tensor, SupportsIndex)):
+        if not _is_int(entry):
             raise TypeError(f"{function}: {name} must hold ints, got {type(entry).__name__} at position {position}")
         plain = not is_compiling() and not isinstance(entry, (torch.SymInt, Tensor))
         if plain and not -(2**63) < operator.index(entry) < 2**63:
             raise TypeError(
                 f"{function}: {name} must hold ints that fit int64, got a larger one at position {position}"
             )
+
+
+def _is_int(entry: object) -> bool:
+    return isinstance(entry, (int, torch.SymInt, Tensor, SupportsIndex)) and not isinstance(entry, bool)
 
 
 @_scripts_while_tracing

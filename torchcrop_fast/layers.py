@@ -7,7 +7,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from torchcrop_fast.functional import center_crop, crop, pad
+from torchcrop_fast.functional import (
+    _center_start,
+    _draw_offsets,
+    _scripts_while_tracing,
+    center_crop,
+    crop,
+    crop_at,
+    pad,
+)
 
 __all__ = [
     "CenterCrop",
@@ -17,6 +25,7 @@ __all__ = [
     "Crop1d",
     "Crop2d",
     "Crop3d",
+    "RandomCrop",
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
@@ -287,3 +296,215 @@ class CenterCrop(nn.Module):
 
     def extra_repr(self) -> str:
         return f"size={self.size}" + (f", rounding='{self.rounding}'" if self.rounding != "torchvision" else "")
+
+
+class RandomCrop(nn.Module):
+    """Crop every image of a batch at a random place of its own: torchvision's ``RandomCrop``, sample by sample.
+
+    In training, the places are drawn from torch's default generator of the input's device, uniformly among those within
+    the padded input. In evaluation the centre is cropped, rounded as by torchvision and never flipped; where the input
+    is smaller, the border shows on both sides. No padded input is ever made.
+
+    To crop masks or boxes like their images, draw first: ``offsets, flip = layer.sample(images)``, then
+    ``layer(images, offsets, flip)`` and ``layer(masks, offsets, flip)``.
+
+    Args:
+        size: The result's ``(h, w)``; an int or a sequence of one is a square.
+        padding: How far outside of the input a window may reach, in elements: an int for all sides, ``(left/right,
+            top/bottom)`` or ``(left, top, right, bottom)``. None is 0.
+        pad_if_needed: Whether to pad an input that, padded, is still smaller than ``size`` by what is missing, on both
+            sides. Else that is an error.
+        fill: What a constant border holds: a number that the input's dtype can hold.
+        padding_mode: What lies outside: ``"constant"``, ``"edge"``, ``"reflect"`` or ``"symmetric"``.
+        flip: The probability of each image to be mirrored left to right.
+
+    Shape:
+        - input: ``(N, ..., H, W)``, or one image ``(C, H, W)``, of any dtype.
+        - offsets: int64 ``(N, 2)``, or ``(2)`` for one image: the input's ``(y, x)`` of each window's first element.
+          ``(N, K, 2)`` takes K crops of each image.
+        - flip: bool ``(N)``, or ``()`` for one image, or as :func:`torchcrop_fast.functional.crop_at` takes it.
+        - output: ``(N, ..., h, w)``, ``(C, h, w)``, or ``(N, K, ..., h, w)``.
+
+    What is not given is drawn in training; in evaluation, given offsets and flips count as well.
+
+    Raises:
+        ValueError: If an argument is out of its range, or ``size`` is larger than the padded input in training.
+        TypeError: If an argument is of a wrong type.
+
+    Example:
+        >>> layer = RandomCrop(28, padding=2, flip=0.5)
+        >>> images, masks = torch.rand(8, 3, 28, 28), torch.ones(8, 1, 28, 28)
+        >>> offsets, flip = layer.sample(images)
+        >>> layer(images, offsets, flip).shape, layer(masks, offsets, flip).shape
+        (torch.Size([8, 3, 28, 28]), torch.Size([8, 1, 28, 28]))
+        >>> torch.equal(layer.eval()(images), images)
+        True
+    """
+
+    __constants__ = ["fill", "flip", "pad_if_needed", "padding", "padding_mode", "size"]
+    size: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    pad_if_needed: bool
+    fill: complex
+    padding_mode: str
+    flip: float
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        padding: int | Sequence[int] | None = None,
+        pad_if_needed: bool = False,
+        fill: complex = 0,
+        padding_mode: str = "constant",
+        *,
+        flip: float = 0.0,
+    ) -> None:
+        super().__init__()
+        sizes = _entries("RandomCrop: size must be an int or (height, width)", size, (1, 2))
+        self.size = (sizes[0], sizes[-1])
+        if min(self.size) <= 0:
+            raise ValueError(f"RandomCrop: size must be positive, got {size!r}")
+        expected = "RandomCrop: padding must be an int, (left/right, top/bottom) or (left, top, right, bottom)"
+        sides = _entries(expected, 0 if padding is None else padding, (1, 2, 4))
+        left, top, right, bottom = sides * (4 // len(sides))
+        self.padding = (left, top, right, bottom)
+        if not isinstance(fill, (int, float, complex)):
+            raise TypeError(f"RandomCrop: fill must be a number, got {fill!r}")
+        if padding_mode not in _BORDERS:
+            modes = ", ".join(f"'{mode}'" for mode in _BORDERS)
+            raise ValueError(f"RandomCrop: padding_mode must be one of {modes}, got {padding_mode!r}")
+        if isinstance(flip, bool) or not isinstance(flip, (int, float)):
+            raise TypeError(f"RandomCrop: flip must be a probability, got {flip!r}")
+        if not 0 <= flip <= 1:
+            raise ValueError(f"RandomCrop: flip must be a probability, from 0 to 1, got {flip!r}")
+        self.pad_if_needed = bool(pad_if_needed)
+        self.fill = fill
+        self.padding_mode = padding_mode
+        self.flip = float(flip)
+
+    @torch.jit.export
+    def sample(self, input: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Draw what :meth:`forward` takes for an input of this shape and device: offsets, and flips or None."""
+        return _draw(input, self.size, self.padding, self.pad_if_needed, self.flip)
+
+    def forward(self, input: Tensor, offsets: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
+        if self.training:
+            offsets, flip = _draw(input, self.size, self.padding, self.pad_if_needed, self.flip, offsets, flip)
+        return _crop_each(input, offsets, flip, self.size, self.fill, self.padding_mode)
+
+    def extra_repr(self) -> str:
+        options = {
+            "padding": (self.padding, (0, 0, 0, 0)),
+            "pad_if_needed": (self.pad_if_needed, False),
+            "fill": (self.fill, 0),
+            "padding_mode": (self.padding_mode, "constant"),
+            "flip": (self.flip, 0.0),
+        }
+        return ", ".join(
+            [f"size={self.size}", *(f"{name}={value!r}" for name, (value, usual) in options.items() if value != usual)]
+        )
+
+
+_BORDERS = ("constant", "edge", "reflect", "symmetric")
+
+
+def _entries(expected: str, value: int | Sequence[int], lengths: tuple[int, ...]) -> list[int]:
+    """The ints of a value that is one, or a sequence of so many."""
+    wrong = f"{expected}, got {value!r}"
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        entries = [operator.index(entry) for entry in (value if isinstance(value, Sequence) else [value])]
+    except TypeError:
+        raise TypeError(wrong) from None
+    if len(entries) not in lengths:
+        raise ValueError(wrong)
+    return entries
+
+
+def _batch_shape(input: Tensor) -> list[int]:
+    """``(N,)``, or ``()`` of one image."""
+    if input.dim() < 3:
+        raise ValueError(f"RandomCrop: input must have at least 3 dims, (C, H, W), got {input.dim()}")
+    shape: list[int] = []
+    if input.dim() > 3:
+        shape.append(input.size(0))
+    return shape
+
+
+@_scripts_while_tracing
+def _draw_offsets_for(
+    input: Tensor, size: tuple[int, int], padding: tuple[int, int, int, int], pad_if_needed: bool
+) -> Tensor:
+    batch = _batch_shape(input)
+    input_size = [input.size(-2), input.size(-1)]
+    left, top, right, bottom = padding
+    before, after = [top, left], [bottom, right]
+    if pad_if_needed:
+        for d in range(2):
+            missing = max(0, size[d] - before[d] - input_size[d] - after[d])
+            before[d] += missing
+            after[d] += missing
+    n = batch[0] if len(batch) > 0 else 1
+    offsets = _draw_offsets("RandomCrop", n, input_size, list(size), before, after, None, input.device)
+    return offsets if len(batch) > 0 else offsets.squeeze(0)
+
+
+@_scripts_while_tracing
+def _draw_flip_for(input: Tensor, probability: float) -> Tensor:
+    return torch.rand(_batch_shape(input), dtype=torch.float32, device=input.device) < probability
+
+
+@torch.fx.wrap
+def _draw(
+    input: Tensor,
+    size: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    pad_if_needed: bool,
+    flip_probability: float,
+    offsets: Tensor | None = None,
+    flip: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Draw the offsets and flips that are not given."""
+    if offsets is None:
+        offsets = _draw_offsets_for(input, size, padding, pad_if_needed)
+    if flip is None and flip_probability > 0:
+        flip = _draw_flip_for(input, flip_probability)
+    return offsets, flip
+
+
+@torch.fx.wrap
+@_scripts_while_tracing
+def _crop_each(
+    input: Tensor,
+    offsets: Tensor | None,
+    flip: Tensor | None,
+    size: tuple[int, int],
+    fill: int | float | complex,
+    padding_mode: str,
+) -> Tensor:
+    """Crop at the offsets, or at the centre."""
+    batch = _batch_shape(input)
+    if offsets is None:
+        available_height, available_width = input.size(-2), input.size(-1)
+        height, width = size
+        y = _center_start(available_height, height, "torchvision")
+        x = _center_start(available_width, width, "torchvision")
+        shows_border = height > available_height or width > available_width
+        if flip is None and (padding_mode == "constant" or not shows_border):
+            # One window for all: faster, and graphs hold ATen's ops alone.
+            return pad(input, [-x, x + width - available_width, -y, y + height - available_height], value=fill)
+        ys = torch.full(batch, y, dtype=torch.int64, device=input.device)
+        xs = torch.full(batch, x, dtype=torch.int64, device=input.device)
+        offsets = torch.stack([ys, xs], dim=-1)
+    border = "replicate" if padding_mode == "edge" else padding_mode
+    if len(batch) > 0:
+        return crop_at(input, offsets, list(size), flip=flip, padding_mode=border, fill=fill)
+    if offsets.dim() != 1:
+        raise ValueError(
+            f"RandomCrop: offsets must be of shape [2] for one image (C, H, W), got {list(offsets.shape)};"
+            " a batch is (N, C, H, W)"
+        )
+    flips = None if flip is None else flip.unsqueeze(0)
+    images = input.unsqueeze(0)
+    return crop_at(images, offsets.unsqueeze(0), list(size), flip=flips, padding_mode=border, fill=fill).squeeze(0)
