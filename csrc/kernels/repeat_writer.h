@@ -12,9 +12,12 @@
 namespace torchcrop_fast {
 namespace {
 
-// Copies n elements that lie so many bytes apart.
+// Copies n elements of so many bytes, to_next and from_next bytes apart.
 template <int kVector>
 void copy_elements(char* to, const char* from, int64_t n, int64_t bytes, int64_t to_next, int64_t from_next) {
+  if (to_next == bytes && from_next == bytes) {
+    return with_copy<kVector>(n * bytes, [&](const auto& copy) { copy(to, from, n * bytes); });
+  }
   const Rows row{to, from, 1, 0, 0, n};
   switch (bytes) {
     case 1:
@@ -96,13 +99,7 @@ class RepeatWriter {
 
   // Copies the columns [begin, end), which lie in the run.
   void copy(const Run& run, int64_t begin, int64_t end) const {
-    const int64_t n = end - begin;
-    const int64_t in_next = run.step * in_next_;
-    if (in_next == bytes_ && out_next_ == bytes_) {
-      with_copy<kVector>(n * bytes_, [&](const auto& copy) { copy(out(begin), in(run, begin), n * bytes_); });
-    } else {
-      copy_elements<kVector>(out(begin), in(run, begin), n, bytes_, out_next_, in_next);
-    }
+    copy_elements<kVector>(out(begin), in(run, begin), end - begin, bytes_, out_next_, run.step * in_next_);
   }
 
   char* out(int64_t column) const { return window_.out + out_offset_ + column * out_next_; }

@@ -1,6 +1,8 @@
 // Chooses at run time which build of the window kernel this CPU runs.
 #include "window_cpu.h"
 
+#include "normalize_cpu.h"
+
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -13,7 +15,8 @@ constexpr CpuCapability kCapabilities[] = {CpuCapability::kDefault, CpuCapabilit
 bool has(CpuCapability capability) {
 #if defined(__x86_64__)
   if (capability == CpuCapability::kAvx2) {
-    return __builtin_cpu_supports("avx2");
+    // The others came with it in every CPU so far; no build uses one without the other.
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   }
 #endif
   return capability == CpuCapability::kDefault;
@@ -39,13 +42,10 @@ CpuCapability choose_capability() {
   return best;
 }
 
-auto choose_kernel() {
-#if defined(__x86_64__)
-  if (cpu_capability() == CpuCapability::kAvx2) {
-    return copy_window_avx2;
-  }
-#endif
-  return copy_window_default;
+// The build of a kernel for the CPU's capability.
+template <class Kernel>
+Kernel* choose(Kernel* for_default, Kernel* for_avx2) {
+  return cpu_capability() == CpuCapability::kAvx2 ? for_avx2 : for_default;
 }
 
 }  // namespace
@@ -58,7 +58,12 @@ CpuCapability cpu_capability() {
 }
 
 void copy_window_cpu(const Window& window, int64_t begin, int64_t end, Stores stores) {
-  static const auto kernel = choose_kernel();
+  static const auto kernel = choose(copy_window_default, copy_window_avx2);
+  kernel(window, begin, end, stores);
+}
+
+void normalize_rows_cpu(const NormalizedWindow& window, int64_t begin, int64_t end, Stores stores) {
+  static const auto kernel = choose(normalize_rows_default, normalize_rows_avx2);
   kernel(window, begin, end, stores);
 }
 

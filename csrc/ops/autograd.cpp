@@ -2,6 +2,7 @@
 // the same pad. A hand-written Node, since torch::autograd::Function has no forward mode and fails under torch.func.
 #include "autograd.h"
 
+#include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -11,6 +12,7 @@
 #include <torch/version.h>
 #include <torchcrop_fast/ops.h>
 
+#include "geometry.h"
 #include "handles.h"
 
 namespace torchcrop_fast {
@@ -180,6 +182,124 @@ void record_crop_at(
   torch::autograd::set_history(out, node);
 }
 
+// The gradient of crop_mirror_normalize: what the windows show, divided by std, added up where they show it. All in
+// ops that have gradients of their own.
+struct NormalizeBackward : torch::autograd::Node {
+  NormalizeBackward(
+      const at::Tensor& input,
+      const std::optional<at::Tensor>& offsets,
+      at::ArrayRef<double> std,
+      const std::optional<at::Tensor>& flip,
+      std::string_view layout,
+      std::string_view padding_mode)
+      : offsets(offsets.value_or(at::Tensor()), /*is_output=*/false),
+        flip(flip.value_or(at::Tensor()), /*is_output=*/false),
+        input_size(input.sym_sizes().vec()),
+        std(std.vec()),
+        dtype(static_cast<int64_t>(input.scalar_type())),
+        channels_last(layout == "HWC"),
+        padding_mode(padding_mode) {}
+
+  std::string name() const override { return "CropMirrorNormalizeBackward"; }
+
+  static variable_list backward(
+      const at::Tensor& grad,
+      const at::Tensor& offsets,
+      const at::Tensor& flip,
+      const std::vector<c10::SymInt>& input_size,
+      const std::vector<double>& std,
+      int64_t dtype,
+      bool channels_last,
+      const std::string& padding_mode) {
+    if (!grad.defined()) {
+      return {at::Tensor()};
+    }
+    std::vector<c10::SymInt> sizes = input_size;
+    if (channels_last) {
+      sizes = {sizes[0], sizes[3], sizes[1], sizes[2]};
+    }
+    const auto optional = [](const at::Tensor& tensor) {
+      return tensor.defined() ? std::optional(tensor) : std::nullopt;
+    };
+    const at::Tensor places = offsets.defined() ? offsets : centre_offsets(grad, sizes);
+    const at::Tensor scaled = grad.to(at::kFloat) / one_a_channel(std, grad.device());
+    const at::Tensor sum = crop_at_adjoint_handle().call(scaled, places, sizes, optional(flip), padding_mode);
+    return {(channels_last ? sum.permute({0, 2, 3, 1}) : sum).to(static_cast<at::ScalarType>(dtype))};
+  }
+
+  variable_list apply(variable_list&& grads) override {
+    if (!task_should_compute_output(0)) {
+      return variable_list(1);
+    }
+    return backward(grads[0], offsets.unpack(), flip.unpack(), input_size, std, dtype, channels_last, padding_mode);
+  }
+
+  void release_variables() override {
+    offsets.reset_data();
+    flip.reset_data();
+  }
+
+  void compiled_args(compiled::CompiledNodeArgs& args) const override {
+    args.collect(offsets, false);
+    args.collect(flip, false);
+    for (const c10::SymInt& entry : input_size) {
+      args.collect(entry.guard_int(__FILE__, __LINE__));
+    }
+    args.collect(std);
+    args.collect(dtype);
+    args.collect(channels_last);
+    args.collect(padding_mode);
+  }
+
+  variable_list apply_with_saved(const variable_list& grads, compiled::SwapSavedVariables& saved) override {
+    using Tensor = compiled::IValuePacker<at::Tensor>;
+    using Size = compiled::IValuePacker<std::vector<c10::SymInt>>;
+    using Numbers = compiled::IValuePacker<std::vector<double>>;
+    using Int = compiled::IValuePacker<int64_t>;
+    using Bool = compiled::IValuePacker<bool>;
+    using String = compiled::IValuePacker<std::string>;
+    using Edges = compiled::IValuePacker<std::vector<std::optional<torch::autograd::InputMetadata>>>;
+    saved.before(offsets);
+    saved.before(flip);
+    const auto run = [](const variable_list& inputs, const std::vector<c10::IValue>& args) {
+      return backward(
+          inputs[0], Tensor::unpack(args[0]), Tensor::unpack(args[1]), Size::unpack(args[2]), Numbers::unpack(args[3]),
+          Int::unpack(args[4]), Bool::unpack(args[5]), String::unpack(args[6]));
+    };
+    const auto& compiler = compiled::getPyCompilerInterface();
+    static std::string function;  // compiled autograd records one graph at a time
+    if (function.empty()) {
+      function = compiler->bind_function(
+          saved.get_py_compiler(), "torchcrop_fast_crop_mirror_normalize_backward", run,
+          {Tensor::packed_type(), Tensor::packed_type(), Size::packed_type(), Numbers::packed_type(),
+           Int::packed_type(), Bool::packed_type(), String::packed_type()});
+    }
+    const auto result = compiler->call_function(
+        saved.get_py_compiler(), "apply_functional", function, grads,
+        {Tensor::pack(offsets.unpack()), Tensor::pack(flip.unpack()), Size::pack(input_size), Numbers::pack(std),
+         Int::pack(dtype), Bool::pack(channels_last), String::pack(padding_mode)},
+        Edges::pack(compiled::get_input_metadata(next_edges())));
+    saved.after(offsets);
+    saved.after(flip);
+    return result;
+  }
+
+  torch::autograd::SavedVariable offsets;  // undefined for the middle
+  torch::autograd::SavedVariable flip;
+  const std::vector<c10::SymInt> input_size;
+  const std::vector<double> std;
+  const int64_t dtype;  // of the input
+  const bool channels_last;
+  const std::string padding_mode;
+
+ private:
+  // As geometry.h's, from the sizes of grad (N, C, h, w) and of the images.
+  static at::Tensor centre_offsets(const at::Tensor& grad, const std::vector<c10::SymInt>& sizes) {
+    const at::Tensor images = at::empty_symint(sizes, grad.options().device(at::kMeta));
+    return torchcrop_fast::centre_offsets(images, {grad.size(2), grad.size(3)}, grad.device());
+  }
+};
+
 }  // namespace
 
 void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out) {
@@ -292,6 +412,61 @@ at::Tensor crop_at_adjoint_autograd(
   return out;
 }
 
+at::Tensor crop_mirror_normalize_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill) {
+  const at::Tensor out = [&] {
+    const at::AutoDispatchBelowAutograd guard;
+    return crop_mirror_normalize_handle().redispatch(
+        keys & c10::after_autograd_keyset, input, offsets, size, mean, std, flip, dtype, layout, memory_format,
+        padding_mode, fill);
+  }();
+  if (torch::autograd::compute_requires_grad(input)) {
+    const auto node = make_node<NormalizeBackward>(input, offsets, std, flip, layout, padding_mode);
+    node->set_next_edges(torch::autograd::collect_next_edges(input));
+    torch::autograd::set_history(out, node);
+  }
+  if (torch::autograd::isFwGradDefined(input)) {
+    const std::vector<double> zeros(mean.size());
+    const at::Tensor tangent = crop_mirror_normalize_handle().call(
+        input._fw_grad(/*level=*/0), offsets, size, zeros, std, flip, dtype, layout, memory_format, padding_mode,
+        at::ArrayRef<double>(0.));
+    out._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
+  }
+  return out;
+}
+
+void crop_mirror_normalize_out_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill,
+    at::Tensor& out) {
+  check_no_autograd("crop_mirror_normalize", input, out);
+  const at::AutoDispatchBelowAutograd guard;
+  crop_mirror_normalize_out_handle().redispatch(
+      keys & c10::after_autograd_keyset, input, offsets, size, mean, std, flip, dtype, layout, memory_format,
+      padding_mode, fill, out);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
@@ -300,5 +475,7 @@ TORCH_LIBRARY_IMPL(torchcrop_fast, Autograd, m) {
   m.impl("pad.out", torchcrop_fast::pad_out_autograd);
   m.impl("crop_at", torchcrop_fast::crop_at_autograd);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_autograd);
+  m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_autograd);
+  m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_autograd);
   m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_autograd);
 }

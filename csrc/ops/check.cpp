@@ -8,6 +8,7 @@
 #include <c10/util/safe_numerics.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -182,9 +183,21 @@ c10::ArrayRef<Int> sizes_of(const at::Tensor& tensor) {
   }
 }
 
+// flip mirrors windows whose offsets have this shape.
+template <class Int>
+void check_flip(const char* op, const at::Device& device, c10::ArrayRef<Int> offsets, const at::Tensor& flip) {
+  TORCH_CHECK(flip.scalar_type() == at::kBool, op, ": flip must be of dtype bool, got ", name(flip.scalar_type()));
+  TORCH_CHECK(flip.device() == device, op, ": flip must be on device ", device, ", got ", flip.device());
+  const auto flips = sizes_of<Int>(flip);
+  const auto windows = offsets.slice(0, offsets.size() - 1);
+  TORCH_CHECK(
+      flips == offsets || flips == windows, op, ": flip must be of shape ", windows, " or ", offsets, ", got ", flips);
+}
+
 // offsets place windows of so many dimensions on this many images, as flip does.
 template <class Int>
 void check_places(
+    const char* op,
     const at::Device& device,
     const Int& images,
     const at::Tensor& offsets,
@@ -192,27 +205,25 @@ void check_places(
     const std::optional<at::Tensor>& flip) {
   const auto shape = sizes_of<Int>(offsets);
   TORCH_CHECK(
-      offsets.scalar_type() == at::kLong, "crop_at: offsets must be of dtype int64, got ", name(offsets.scalar_type()));
-  TORCH_CHECK(offsets.device() == device, "crop_at: offsets must be on device ", device, ", got ", offsets.device());
+      offsets.scalar_type() == at::kLong, op, ": offsets must be of dtype int64, got ", name(offsets.scalar_type()));
+  TORCH_CHECK(offsets.device() == device, op, ": offsets must be on device ", device, ", got ", offsets.device());
   TORCH_CHECK(
-      (shape.size() == 2 || shape.size() == 3) && shape[0] == images && shape.back() == static_cast<int64_t>(dims),
-      "crop_at: offsets must be of shape [", images, ", ", dims, "] or [", images, ", K, ", dims, "], got ", shape);
-  if (!flip) {
-    return;
+      (shape.size() == 2 || shape.size() == 3) && shape[0] == images && shape.back() == static_cast<int64_t>(dims), op,
+      ": offsets must be of shape [", images, ", ", dims, "] or [", images, ", K, ", dims, "], got ", shape);
+  if (flip) {
+    check_flip(op, device, shape, *flip);
   }
-  TORCH_CHECK(flip->scalar_type() == at::kBool, "crop_at: flip must be of dtype bool, got ", name(flip->scalar_type()));
-  TORCH_CHECK(flip->device() == device, "crop_at: flip must be on device ", device, ", got ", flip->device());
-  const auto flips = sizes_of<Int>(*flip);
-  TORCH_CHECK(
-      flips == shape || flips == shape.slice(0, shape.size() - 1), "crop_at: flip must be of shape ",
-      shape.slice(0, shape.size() - 1), " or ", shape, ", got ", flips);
+}
+
+bool is_pixel_float(at::ScalarType dtype) {
+  return dtype == at::kFloat || dtype == at::kHalf || dtype == at::kBFloat16;
 }
 
 // Whether there is something in each dimension that the border can repeat.
 template <class Int>
-void check_repeats(Border border, c10::ArrayRef<Int> sizes, size_t first) {
+void check_repeats(const char* op, Border border, c10::ArrayRef<Int> sizes, size_t first) {
   for (size_t d = first; d < sizes.size() && border != Border::kConstant; ++d) {
-    TORCH_CHECK(sizes[d] > 0, "crop_at: dim ", d, " must not be of size 0 where the border repeats what is in it");
+    TORCH_CHECK(sizes[d] > 0, op, ": dim ", d, " must not be of size 0 where the border repeats what is in it");
   }
 }
 
@@ -298,13 +309,14 @@ c10::SmallVector<Int, 5> check_crop_at(
   TORCH_CHECK(
       sizes.size() > size.size(), "crop_at: input must have at least ", size.size() + 1, " dims, the batch and the ",
       size.size(), " of size, got ", sizes.size());
-  check_places<Int>(input.device(), sizes[0], offsets, size.size(), flip);
-  check_repeats(border, sizes, sizes.size() - size.size());
-  c10::SmallVector<Int, 5> result(sizes.begin(), sizes.end());
-  std::copy(size.begin(), size.end(), result.end() - size.size());
+  check_places<Int>("crop_at", input.device(), sizes[0], offsets, size.size(), flip);
+  check_repeats("crop_at", border, sizes, sizes.size() - size.size());
+  c10::SmallVector<Int, 5> result{sizes[0]};
   if (offsets.dim() == 3) {
-    result.insert(result.begin() + 1, sizes_of<Int>(offsets)[1]);
+    result.push_back(sizes_of<Int>(offsets)[1]);
   }
+  result.append(sizes.begin() + 1, sizes.end() - size.size());
+  result.append(size.begin(), size.end());
   check_bytes_fit<Int>("crop_at", result, input.element_size());
   return result;
 }
@@ -336,8 +348,8 @@ c10::SmallVector<Int, 5> check_crop_at_adjoint(
           std::equal(sizes.begin() + 1 + crops, sizes.end() - dims, input_size.begin() + 1),
       "crop_at: its gradient must be that of windows of ", dims, " dims on an input of sizes ", input_size, ", got ",
       sizes);
-  check_places<Int>(grad.device(), sizes[0], offsets, dims, flip);
-  check_repeats(border, input_size, input_size.size() - dims);
+  check_places<Int>("crop_at", grad.device(), sizes[0], offsets, dims, flip);
+  check_repeats("crop_at", border, input_size, input_size.size() - dims);
   check_bytes_fit<Int>("crop_at", input_size, grad.element_size());
   return c10::SmallVector<Int, 5>(sizes.end() - dims, sizes.end());
 }
@@ -355,6 +367,66 @@ std::array<unsigned char, 16> check_crop_at_fill(
     const at::Scalar& fill, at::ScalarType dtype, std::string_view padding_mode) {
   return padding_mode == "constant" ? element_bytes("crop_at", "fill", fill, dtype) : std::array<unsigned char, 16>{};
 }
+
+template <class Int>
+c10::SmallVector<Int, 5> check_crop_mirror_normalize(const at::Tensor& input, const NormalizeArguments<Int>& by) {
+  const char* const op = "crop_mirror_normalize";
+  const Border border = check_border(op, by.padding_mode);
+  const auto dtype = input.scalar_type();
+  TORCH_CHECK(
+      dtype == at::kByte || is_pixel_float(dtype), op,
+      ": input must be of dtype uint8, float16, bfloat16 or float32, got ", name(dtype));
+  TORCH_CHECK(is_pixel_float(by.dtype), op, ": dtype must be float32, float16 or bfloat16, got ", name(by.dtype));
+  TORCH_CHECK(by.layout == "CHW" || by.layout == "HWC", op, ": layout must be 'CHW' or 'HWC', got '", by.layout, "'");
+  TORCH_CHECK(
+      by.memory_format == at::MemoryFormat::Contiguous || by.memory_format == at::MemoryFormat::ChannelsLast, op,
+      ": memory_format must be contiguous_format or channels_last, got ", by.memory_format);
+  const auto sizes = sizes_of<Int>(input);
+  const bool channels_last = by.layout == "HWC";
+  TORCH_CHECK(
+      sizes.size() == 4, op, ": input must be of shape ", channels_last ? "[N, H, W, C]" : "[N, C, H, W]", ", got ",
+      sizes);
+  TORCH_CHECK(
+      by.size.size() == 2 && by.size[0] > 0 && by.size[1] > 0, op, ": size must hold two positive ints, got ", by.size);
+  const Int channels = channels_last ? sizes[3] : sizes[1];
+  const auto check_coefficients = [&](const char* argument, at::ArrayRef<double> numbers, bool one_will_do) {
+    TORCH_CHECK(
+        channels == static_cast<int64_t>(numbers.size()) || (one_will_do && numbers.size() == 1), op, ": ", argument,
+        " must hold ", one_will_do ? "a number, or one for each channel: " : "a number for each channel: ", channels,
+        ", got ", numbers.size());
+    for (const double number : numbers) {
+      TORCH_CHECK(std::isfinite(number), op, ": ", argument, " must hold finite numbers, got ", number);
+    }
+  };
+  check_coefficients("mean", by.mean, false);
+  check_coefficients("std", by.std, false);
+  check_coefficients("fill", by.fill, true);
+  for (const double number : by.std) {
+    TORCH_CHECK(number != 0, op, ": std must not be 0");
+  }
+  const Int height = channels_last ? sizes[1] : sizes[2];
+  const Int width = channels_last ? sizes[2] : sizes[3];
+  const Int image[] = {sizes[0], channels, height, width};
+  if (by.offsets) {
+    check_places<Int>(op, input.device(), sizes[0], *by.offsets, 2, by.flip);
+  } else if (by.flip) {
+    const Int places[] = {sizes[0], Int(2)};
+    check_flip<Int>(op, input.device(), places, *by.flip);
+  }
+  check_repeats<Int>(op, border, image, 2);
+  c10::SmallVector<Int, 5> result{sizes[0]};
+  if (by.offsets && by.offsets->dim() == 3) {
+    result.push_back(sizes_of<Int>(*by.offsets)[1]);
+  }
+  result.append({channels, by.size[0], by.size[1]});
+  check_bytes_fit<Int>(op, result, at::elementSize(by.dtype));
+  return result;
+}
+
+template c10::SmallVector<int64_t, 5> check_crop_mirror_normalize(
+    const at::Tensor&, const NormalizeArguments<int64_t>&);
+template c10::SmallVector<c10::SymInt, 5> check_crop_mirror_normalize(
+    const at::Tensor&, const NormalizeArguments<c10::SymInt>&);
 
 void check_out(const char* op, const at::Tensor& input, const at::Tensor& out) {
   TORCH_CHECK(
@@ -388,5 +460,25 @@ void check_crop_at_out(
     check_out_memory("crop_at", *flip, out, "flip");
   }
 }
+
+template <class Int>
+void check_crop_mirror_normalize_out(
+    const at::Tensor& input, const NormalizeArguments<Int>& by, const at::Tensor& out) {
+  const char* const op = "crop_mirror_normalize";
+  TORCH_CHECK(
+      out.scalar_type() == by.dtype, op, ": out must be of dtype ", name(by.dtype), ", got ", name(out.scalar_type()));
+  TORCH_CHECK(
+      out.device() == input.device(), op, ": out must be on input's device ", input.device(), ", got ", out.device());
+  check_out_memory(op, input, out);
+  for (const auto& places : {by.offsets, by.flip}) {
+    if (places) {
+      check_out_memory(op, *places, out);
+    }
+  }
+}
+
+template void check_crop_mirror_normalize_out(const at::Tensor&, const NormalizeArguments<int64_t>&, const at::Tensor&);
+template void check_crop_mirror_normalize_out(
+    const at::Tensor&, const NormalizeArguments<c10::SymInt>&, const at::Tensor&);
 
 }  // namespace torchcrop_fast

@@ -53,6 +53,30 @@ c10::SmallVector<Int, 5> check_crop_at_adjoint(
 std::array<unsigned char, 16> check_crop_at_fill(
     const at::Scalar& fill, at::ScalarType dtype, std::string_view padding_mode);
 
+// The arguments of crop_mirror_normalize but for its input. Refers to what it was made of.
+template <class Int>
+struct NormalizeArguments {
+  const std::optional<at::Tensor>& offsets;
+  c10::ArrayRef<Int> size;
+  at::ArrayRef<double> mean;
+  at::ArrayRef<double> std;
+  const std::optional<at::Tensor>& flip;
+  at::ScalarType dtype;
+  std::string_view layout;
+  at::MemoryFormat memory_format;
+  std::string_view padding_mode;
+  at::ArrayRef<double> fill;
+};
+
+// All of them go together. Returns the sizes of what crop_mirror_normalize makes of them: (N, C, h, w) or
+// (N, K, C, h, w). Int is int64_t or c10::SymInt.
+template <class Int>
+c10::SmallVector<Int, 5> check_crop_mirror_normalize(const at::Tensor& input, const NormalizeArguments<Int>& by);
+
+// out can hold the result, its shape excepted, and shares no memory with what is read.
+template <class Int>
+void check_crop_mirror_normalize_out(const at::Tensor& input, const NormalizeArguments<Int>& by, const at::Tensor& out);
+
 // out can hold what an op makes of input, its shape excepted.
 void check_out(const char* op, const at::Tensor& input, const at::Tensor& out);
 

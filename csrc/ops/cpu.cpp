@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "../kernels/adjoint_cpu.h"
+#include "../kernels/normalize_cpu.h"
 #include "../kernels/window_cpu.h"
 #include "check.h"
 #include "geometry.h"
@@ -175,7 +176,7 @@ void crop_at_into(
     return;
   }
   out.mutable_data_ptr();  // a lazy clone gets memory of its own here
-  const PlacedWindows windows(input, out, offsets, flip, border, /*to_images=*/false);
+  const PlacedWindows windows(input, out, offsets, flip, border, PlacedWindows::Order::kOfWindows);
   run_all(windows.images() * windows.windows_an_image(), out, gapless_rows(input, flip), memory, [&](int64_t i) {
     return windows.onto_window(i, fill);
   });
@@ -238,7 +239,8 @@ void add_up(
   const at::Tensor to = complex ? at::view_as_real(out) : out;
   const at::Tensor from = complex ? at::view_as_real(grad) : grad;
   const Real type = real_type(to.scalar_type());
-  const PlacedWindows windows(to, from, offsets, flip, border, /*to_images=*/true, /*tail=*/complex ? 1 : 0);
+  const PlacedWindows windows(
+      to, from, offsets, flip, border, PlacedWindows::Order::kOfImages, /*tail=*/complex ? 1 : 0);
   const int64_t crops = windows.windows_an_image();
   const Window first = windows.for_adding(0);
   const int64_t row_size = first.dim[first.dims - 1].in_size;
@@ -276,7 +278,7 @@ at::Tensor crop_at_adjoint_cpu(
     return out.zero_();
   }
   if (border == Border::kConstant && !several) {
-    const PlacedWindows windows(out, grad, offsets, flip, border, /*to_images=*/true);
+    const PlacedWindows windows(out, grad, offsets, flip, border, PlacedWindows::Order::kOfImages);
     run_all(windows.images(), out, gapless_rows(grad, flip), memory_of(out), [&](int64_t i) {
       return windows.onto_image(i);
     });
@@ -284,6 +286,111 @@ at::Tensor crop_at_adjoint_cpu(
   }
   add_up(grad, offsets, flip, border, out);
   return out;
+}
+
+PixelType pixel_type(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kByte:
+      return PixelType::kUint8;
+    case at::kHalf:
+      return PixelType::kHalf;
+    case at::kBFloat16:
+      return PixelType::kBFloat16;
+    default:
+      return PixelType::kFloat;
+  }
+}
+
+// out is dense, in the memory format that the arguments name.
+void normalize_into(
+    const at::Tensor& input, const NormalizeArguments<int64_t>& by, const at::Tensor& out, Memory memory) {
+  if (out.numel() == 0) {
+    return;
+  }
+  out.mutable_data_ptr();  // a lazy clone gets memory of its own here
+  const at::Tensor images = by.layout == "HWC" ? input.permute({0, 3, 1, 2}) : input;
+  const at::Tensor offsets = by.offsets ? *by.offsets : centre_offsets(images, by.size, images.device());
+  const Border border = check_border("crop_mirror_normalize", by.padding_mode);
+  const PlacedWindows windows(images, out, offsets, by.flip, border, PlacedWindows::Order::kAsGiven);
+  const auto channels = static_cast<size_t>(images.size(1));
+  const double unit = input.scalar_type() == at::kByte ? 255 : 1;
+  std::vector<float> scale, bias, fill;
+  for (size_t c = 0; c < channels; ++c) {
+    scale.push_back(static_cast<float>(1 / (unit * by.std[c])));
+    bias.push_back(static_cast<float>(-by.mean[c] / by.std[c]));
+    const double outside = by.fill.size() == 1 ? by.fill[0] : by.fill[c];
+    fill.push_back(static_cast<float>((outside / unit - by.mean[c]) / by.std[c]));
+  }
+  const int64_t height = by.size[0];
+  const int64_t row_bytes = out.numel() / (windows.images() * windows.windows_an_image() * height) * out.element_size();
+  const Stores stores = stores_for(out.numel() * (out.element_size() + input.element_size()), memory);
+  const int64_t rows = out.numel() * out.element_size() / row_bytes;
+  at::parallel_for(0, rows, kGrainBytes / row_bytes + 1, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t i = begin / height;
+      const int64_t last = std::min(end, (i + 1) * height);
+      const NormalizedWindow window{windows.as_it_is(i),
+                                    pixel_type(input.scalar_type()),
+                                    pixel_type(out.scalar_type()),
+                                    scale.data(),
+                                    bias.data(),
+                                    fill.data()};
+      normalize_rows_cpu(window, begin - i * height, last - i * height, stores);
+      begin = last;
+    }
+  });
+}
+
+at::Tensor crop_mirror_normalize_cpu(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill) {
+  const auto window_size = concrete(size);
+  const NormalizeArguments<int64_t> by{offsets, window_size, mean,          std,          flip,
+                                       dtype,   layout,      memory_format, padding_mode, fill};
+  const auto sizes = check_crop_mirror_normalize(input, by);
+  const auto out = empty_in_format(sizes, dtype, memory_format);
+  normalize_into(input, by, out, memory_of(out));
+  return out;
+}
+
+void crop_mirror_normalize_out_cpu(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill,
+    at::Tensor& out) {
+  const auto window_size = concrete(size);
+  const NormalizeArguments<int64_t> by{offsets, window_size, mean,          std,          flip,
+                                       dtype,   layout,      memory_format, padding_mode, fill};
+  const auto sizes = check_crop_mirror_normalize(input, by);
+  check_crop_mirror_normalize_out(input, by, out);
+  if (at::native::resize_output(out, sizes)) {
+    check_crop_mirror_normalize_out(input, by, out);
+  }
+  const auto dense = new_in_format(c10::fromIntArrayRefSlow(sizes), out.options().device(at::kMeta), memory_format);
+  if (out.strides() == dense.strides()) {
+    normalize_into(input, by, out, Memory::kUsed);
+    return;
+  }
+  const at::Tensor result = empty_in_format(sizes, dtype, memory_format);
+  normalize_into(input, by, result, memory_of(result));
+  out.copy_(result);
 }
 
 }  // namespace
@@ -294,5 +401,7 @@ TORCH_LIBRARY_IMPL(torchcrop_fast, CPU, m) {
   m.impl("pad.out", torchcrop_fast::pad_out_symint_cpu);
   m.impl("crop_at", torchcrop_fast::crop_at_cpu);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_cpu);
+  m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_cpu);
+  m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_cpu);
   m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_cpu);
 }

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "geometry.h"
+#include "handles.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -201,6 +202,58 @@ at::Tensor crop_at_adjoint_fallback(
   return at::index_put(out, indexes(seen, out.dim()), values, /*accumulate=*/true);
 }
 
+at::Tensor crop_mirror_normalize_fallback(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill) {
+  const auto window_size = C10_AS_INTARRAYREF_SLOW(size);
+  const NormalizeArguments<int64_t> by{offsets, window_size, mean,          std,          flip,
+                                       dtype,   layout,      memory_format, padding_mode, fill};
+  const auto sizes = check_crop_mirror_normalize(input, by);
+  const at::Tensor images = layout == "HWC" ? input.permute({0, 3, 1, 2}) : input;
+  const at::Tensor places = offsets ? *offsets : centre_offsets(images, window_size, images.device());
+  const double unit = input.scalar_type() == at::kByte ? 255 : 1;
+  const auto normalized = [&](const at::Tensor& pixels) {
+    return (pixels.to(at::kFloat) / unit - one_a_channel(mean, input.device())) / one_a_channel(std, input.device());
+  };
+  at::Tensor out = normalized(crop_at_handle().call(images, places, size, flip, padding_mode, 0));
+  if (padding_mode == "constant") {
+    const at::Tensor all = at::ones_like(images.slice(1, 0, 1), images.options().dtype(at::kBool));
+    const at::Tensor inside = crop_at_handle().call(all, places, size, flip, padding_mode, false);
+    out = at::where(inside, out, normalized(one_a_channel(fill, input.device())));
+  }
+  return new_in_format(c10::fromIntArrayRefSlow(sizes), input.options().dtype(dtype), memory_format).copy_(out);
+}
+
+void crop_mirror_normalize_out_fallback(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill,
+    at::Tensor& out) {
+  check_crop_mirror_normalize_out<c10::SymInt>(
+      input, {offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill}, out);
+  const at::Tensor result = crop_mirror_normalize_handle().call(
+      input, offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill);
+  at::native::resize_output_symint(out, result.sym_sizes());
+  out.copy_(result);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
@@ -209,5 +262,7 @@ TORCH_LIBRARY_IMPL(torchcrop_fast, CompositeExplicitAutograd, m) {
   m.impl("pad.out", torchcrop_fast::pad_out_fallback);
   m.impl("crop_at", torchcrop_fast::crop_at_fallback);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_fallback);
+  m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_fallback);
+  m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_fallback);
   m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_fallback);
 }

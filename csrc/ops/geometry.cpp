@@ -3,8 +3,11 @@
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/ExpandUtils.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 #include <c10/util/irange.h>
 
 #include <algorithm>
@@ -73,20 +76,26 @@ at::Tensor empty_cpu(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryForm
   return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, format);
 }
 
+// (N, K, ...) in the format of N * K images.
+at::Tensor empty_several(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format) {
+  c10::DimVector together(sizes.begin() + 1, sizes.end());
+  together[0] *= sizes[0];
+  const auto out = empty_cpu(together, dtype, format);
+  c10::DimVector strides{out.stride(0) * std::max<int64_t>(sizes[1], 1)};
+  strides.append(out.strides().begin(), out.strides().end());
+  out.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
+  return out;
+}
+
 }  // namespace
 
 at::Tensor empty_windows(const at::Tensor& images, at::IntArrayRef sizes, bool several) {
   const auto format = images.suggest_memory_format();
-  if (!several) {
-    return empty_cpu(sizes, images.scalar_type(), format);
-  }
-  c10::DimVector together(sizes.begin() + 1, sizes.end());
-  together[0] *= sizes[0];
-  const auto out = empty_cpu(together, images.scalar_type(), format);
-  c10::DimVector strides(out.strides().begin(), out.strides().end());
-  strides.insert(strides.begin(), strides[0] * std::max<int64_t>(sizes[1], 1));
-  out.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
-  return out;
+  return several ? empty_several(sizes, images.scalar_type(), format) : empty_cpu(sizes, images.scalar_type(), format);
+}
+
+at::Tensor empty_in_format(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format) {
+  return sizes.size() == 5 ? empty_several(sizes, dtype, format) : empty_cpu(sizes, dtype, format);
 }
 
 at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool several) {
@@ -100,17 +109,46 @@ at::MemoryFormat images_format(const at::Tensor& windows, bool several) {
   return windows.sym_size(1) > 0 ? windows.select(1, 0).suggest_memory_format() : at::MemoryFormat::Contiguous;
 }
 
-at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several) {
-  const auto format = images.suggest_memory_format();
-  if (!several) {
-    return at::empty_symint(sizes, images.options(), format);
-  }
+namespace {
+
+at::Tensor new_several(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format) {
   c10::SymDimVector together(sizes.begin() + 1, sizes.end());
   together[0] = sizes[0] * sizes[1];
-  const auto flat = at::empty_symint(together, images.options().device(at::kMeta), format);
-  c10::SymDimVector strides(flat.sym_strides().begin(), flat.sym_strides().end());
-  strides.insert(strides.begin(), strides[0] * sizes[1].max(1));
-  return at::empty_strided_symint(sizes, strides, images.options());
+  const auto flat = at::empty_symint(together, options.device(at::kMeta), format);
+  c10::SymDimVector strides{flat.sym_stride(0) * sizes[1].max(1)};
+  strides.append(flat.sym_strides().begin(), flat.sym_strides().end());
+  return at::empty_strided_symint(sizes, strides, options);
+}
+
+}  // namespace
+
+at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several) {
+  const auto format = images.suggest_memory_format();
+  return several ? new_several(sizes, images.options(), format) : at::empty_symint(sizes, images.options(), format);
+}
+
+at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format) {
+  return sizes.size() == 5 ? new_several(sizes, options, format) : at::empty_symint(sizes, options, format);
+}
+
+at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::Device device) {
+  std::vector<at::Tensor> starts;
+  for (const auto d : c10::irange(2)) {
+    const int64_t surplus = images.size(2 + d) - size[d];
+    const int64_t half = surplus / 2;  // of a smaller image less than 0, and the odd element goes to the end
+    const int64_t odd = surplus > 0 ? surplus % 2 : 0;
+    const int64_t start = half + odd * (half % 2);
+    starts.push_back(at::full({images.size(0)}, start, at::TensorOptions(device).dtype(at::kLong)));
+  }
+  return at::stack(starts, 1);
+}
+
+at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device) {
+  std::vector<at::Tensor> channels;
+  for (const double number : numbers) {
+    channels.push_back(at::full({1, 1, 1}, number, at::TensorOptions(device).dtype(at::kFloat)));
+  }
+  return channels.empty() ? at::full({0, 1, 1}, 0, at::TensorOptions(device).dtype(at::kFloat)) : at::cat(channels);
 }
 
 Window pad_window(

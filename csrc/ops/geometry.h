@@ -22,8 +22,20 @@ at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool s
 // The memory format of images of these windows.
 at::MemoryFormat images_format(const at::Tensor& windows, bool several);
 
+// An uninitialised CPU tensor of sizes (N, C, h, w), or (N, K, C, h, w) in the format of N * K images.
+at::Tensor empty_in_format(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format);
+
 // As empty_windows, on the images' device, for sizes that may be symbolic.
 at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several);
+
+// As empty_in_format, of these options.
+at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format);
+
+// The offsets (N, 2) of the middle of images (N, C, H, W), rounded as torchvision does, and of smaller images, too.
+at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::Device device);
+
+// A number for each channel, (C, 1, 1), in float32: in ops that a graph can hold, and that need no copy to a device.
+at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device);
 
 // The window that writes pad(input, pad) to out, its border filled with an element of these bytes. out is a tensor that
 // check_out and check_out_memory accept, of the padded sizes.

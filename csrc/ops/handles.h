@@ -38,6 +38,22 @@ inline const auto& crop_at_out_handle() {
   return op;
 }
 
+inline const auto& crop_mirror_normalize_handle() {
+  static const auto op = handle<at::Tensor(
+      const at::Tensor&, const std::optional<at::Tensor>&, c10::SymIntArrayRef, at::ArrayRef<double>,
+      at::ArrayRef<double>, const std::optional<at::Tensor>&, at::ScalarType, std::string_view, at::MemoryFormat,
+      std::string_view, at::ArrayRef<double>)>("torchcrop_fast::crop_mirror_normalize", "");
+  return op;
+}
+
+inline const auto& crop_mirror_normalize_out_handle() {
+  static const auto op = handle<void(
+      const at::Tensor&, const std::optional<at::Tensor>&, c10::SymIntArrayRef, at::ArrayRef<double>,
+      at::ArrayRef<double>, const std::optional<at::Tensor>&, at::ScalarType, std::string_view, at::MemoryFormat,
+      std::string_view, at::ArrayRef<double>, at::Tensor&)>("torchcrop_fast::crop_mirror_normalize", "out");
+  return op;
+}
+
 inline const auto& crop_at_adjoint_handle() {
   static const auto op = handle<at::Tensor(
       const at::Tensor&, const at::Tensor&, c10::SymIntArrayRef, const std::optional<at::Tensor>&, std::string_view)>(

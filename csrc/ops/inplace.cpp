@@ -39,10 +39,34 @@ void crop_at_out_inplace(
   torch::autograd::impl::bump_version(out);
 }
 
+void crop_mirror_normalize_out_inplace(
+    c10::DispatchKeySet keys,
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill,
+    at::Tensor& out) {
+  {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    crop_mirror_normalize_out_handle().redispatch(
+        keys & c10::after_ADInplaceOrView_keyset, input, offsets, size, mean, std, flip, dtype, layout, memory_format,
+        padding_mode, fill, out);
+  }
+  torch::autograd::impl::bump_version(out);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, ADInplaceOrView, m) {
   m.impl("pad.out", torchcrop_fast::pad_out_inplace);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_inplace);
+  m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_inplace);
 }

@@ -48,6 +48,28 @@ void crop_at_out_lazy_views(
   out.copy_(cropped);
 }
 
+void crop_mirror_normalize_out_lazy_views(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill,
+    at::Tensor& out) {
+  check_crop_mirror_normalize_out<c10::SymInt>(
+      input, {offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill}, out);
+  const at::Tensor resolved = input.resolve_neg();
+  const at::Tensor result = crop_mirror_normalize_handle().call(
+      resolved, offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill);
+  at::native::resize_output_symint(out, result.sym_sizes());
+  out.copy_(result);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
@@ -57,6 +79,7 @@ TORCH_LIBRARY_IMPL(torchcrop_fast, Conjugate, m) {
 }
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, Negative, m) {
+  m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_lazy_views);
   m.impl("pad.out", torchcrop_fast::pad_out_lazy_views);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_lazy_views);
 }

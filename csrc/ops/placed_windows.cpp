@@ -11,18 +11,19 @@ PlacedWindows::PlacedWindows(
     const at::Tensor& offsets,
     const std::optional<at::Tensor>& flip,
     Border border,
-    bool to_images,
+    Order order,
     int64_t tail)
     : border_(border), images_(images.size(0)) {
   const bool several = offsets.dim() == 3;
   crops_ = several ? windows.size(1) : 1;
   spatial_dims_ = offsets.size(-1);
-  element_size_ = static_cast<int>(images.element_size());
+  image_element_size_ = images.element_size();
+  window_element_size_ = windows.element_size();
   image_ = const_cast<char*>(static_cast<const char*>(images.const_data_ptr()));
   window_ = const_cast<char*>(static_cast<const char*>(windows.const_data_ptr()));
-  image_step_ = images.stride(0) * element_size_;
-  window_step_ = windows.stride(0) * element_size_;
-  crop_step_ = several ? windows.stride(1) * element_size_ : 0;
+  image_step_ = images.stride(0) * image_element_size_;
+  window_step_ = windows.stride(0) * window_element_size_;
+  crop_step_ = several ? windows.stride(1) * window_element_size_ : 0;
   const int64_t first_spatial = images.dim() - tail - spatial_dims_;
   for (int64_t d = 1; d < images.dim(); ++d) {
     const int64_t spatial = d - first_spatial;
@@ -31,9 +32,11 @@ PlacedWindows::PlacedWindows(
         {images.size(d), images.stride(d), windows.size(of_window), windows.stride(of_window),
          spatial >= 0 && spatial < spatial_dims_ ? spatial : -1});
   }
-  std::stable_sort(axes_.begin(), axes_.end(), [&](const Axis& a, const Axis& b) {
-    return to_images ? a.image_stride > b.image_stride : a.window_stride > b.window_stride;
-  });
+  if (order != Order::kAsGiven) {
+    std::stable_sort(axes_.begin(), axes_.end(), [&](const Axis& a, const Axis& b) {
+      return order == Order::kOfImages ? a.image_stride > b.image_stride : a.window_stride > b.window_stride;
+    });
+  }
   starts_ = offsets.const_data_ptr<int64_t>();
   start_strides_ = {offsets.stride(0), several ? offsets.stride(1) : 0, offsets.stride(-1)};
   if (flip) {
@@ -58,18 +61,17 @@ bool PlacedWindows::mirrored(int64_t i, const Axis& axis) const {
 
 Window PlacedWindows::empty() const {
   Window window;
-  window.element_size = element_size_;
+  window.element_size = static_cast<int>(image_element_size_);
   window.border = border_;
   window.dims = 0;
   std::fill(std::begin(window.fill), std::end(window.fill), 0);
   return window;
 }
 
-Window PlacedWindows::onto_window(int64_t i, const std::array<unsigned char, 16>& fill) const {
+Window PlacedWindows::as_it_is(int64_t i) const {
   Window window = empty();
   window.in = image(i);
   window.out = this->window(i);
-  std::copy(fill.begin(), fill.end(), window.fill);
   for (const Axis& axis : axes_) {
     WindowDim dim{axis.window_size, 0, axis.image_size, axis.image_stride, axis.window_stride};
     if (axis.spatial >= 0) {
@@ -77,10 +79,22 @@ Window PlacedWindows::onto_window(int64_t i, const std::array<unsigned char, 16>
       if (mirrored(i, axis)) {  // a window of the mirrored image
         dim.start = axis.image_size - axis.window_size - dim.start;
         dim.in_stride = -axis.image_stride;
-        window.in += std::max<int64_t>(axis.image_size - 1, 0) * axis.image_stride * element_size_;
+        window.in += std::max<int64_t>(axis.image_size - 1, 0) * axis.image_stride * image_element_size_;
       }
     }
-    append_dim(window, dim);
+    window.dim[window.dims++] = dim;
+  }
+  return window;
+}
+
+Window PlacedWindows::onto_window(int64_t i, const std::array<unsigned char, 16>& fill) const {
+  const Window plain = as_it_is(i);
+  Window window = empty();
+  window.in = plain.in;
+  window.out = plain.out;
+  std::copy(fill.begin(), fill.end(), window.fill);
+  for (int d = 0; d < plain.dims; ++d) {
+    append_dim(window, plain.dim[d]);
   }
   order_for_reading(window);
   return window;
@@ -96,7 +110,7 @@ Window PlacedWindows::onto_image(int64_t i) const {
       dim.start = -start(i, axis);
       if (mirrored(i, axis)) {
         dim.in_stride = -axis.window_stride;
-        window.in += (axis.window_size - 1) * axis.window_stride * element_size_;
+        window.in += (axis.window_size - 1) * axis.window_stride * window_element_size_;
       }
     }
     append_dim(window, dim);
@@ -115,7 +129,7 @@ Window PlacedWindows::for_adding(int64_t i) const {
       dim.start = start(i, axis);
       if (mirrored(i, axis)) {
         dim.out_stride = -axis.window_stride;
-        window.out += (axis.window_size - 1) * axis.window_stride * element_size_;
+        window.out += (axis.window_size - 1) * axis.window_stride * window_element_size_;
       }
     }
     window.dim[window.dims++] = dim;

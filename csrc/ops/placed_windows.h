@@ -15,18 +15,20 @@ namespace torchcrop_fast {
 // outlive it.
 class PlacedWindows {
  public:
+  enum class Order { kOfImages, kOfWindows, kAsGiven };
+
   // images:  (N, ..., spatial)
   // windows: (N, ..., size), or (N, K, ..., size) where offsets has three dimensions
   // offsets, flip: as check_crop_at takes them
   // tail:    how many last dimensions of images and windows come after the spatial ones
-  // The elements will be written in the order of the images' memory if to_images, else of the windows'.
+  // order:   the windows' dimensions go from the outermost one to the innermost in this memory, or are as given
   PlacedWindows(
       const at::Tensor& images,
       const at::Tensor& windows,
       const at::Tensor& offsets,
       const std::optional<at::Tensor>& flip,
       Border border,
-      bool to_images,
+      Order order,
       int64_t tail = 0);
 
   int64_t images() const { return images_; }
@@ -38,7 +40,9 @@ class PlacedWindows {
   // From the window onto its image, zeros around it: the adjoint of a constant border. For one window an image.
   Window onto_image(int64_t i) const;
 
-  // As onto_window, but with each dimension as it is, mirrored on the window's side: for add_windows_cpu.
+  // As onto_window, but with each dimension as it is: mirrored on the image's side, or on the window's, which is what
+  // add_windows_cpu takes.
+  Window as_it_is(int64_t i) const;
   Window for_adding(int64_t i) const;
 
  private:
@@ -63,10 +67,11 @@ class PlacedWindows {
   char* image_;
   int64_t image_step_;  // bytes
   char* window_;
-  int64_t window_step_;  // bytes from an image's windows to the next one's
-  int64_t crop_step_;    // bytes from a window to the next one of the same image
-  int element_size_;
-  std::vector<Axis> axes_;  // of one image, outermost in memory first
+  int64_t window_step_;          // bytes from an image's windows to the next one's
+  int64_t crop_step_;            // bytes from a window to the next one of the same image
+  int64_t image_element_size_;   // bytes
+  int64_t window_element_size_;  // bytes
+  std::vector<Axis> axes_;       // of one image, outermost in memory first
   // Where starts and flips lie, in elements.
   const int64_t* starts_;
   std::array<int64_t, 3> start_strides_{};  // of image, window, dimension

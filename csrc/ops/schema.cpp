@@ -12,6 +12,14 @@ TORCH_LIBRARY(torchcrop_fast, m) {
   m.def(
       "crop_at.out(Tensor input, Tensor offsets, SymInt[] size, *, Tensor? flip=None, str padding_mode=\"constant\","
       " Scalar fill=0, Tensor(a!) out) -> ()");
+  m.def(
+      "crop_mirror_normalize(Tensor input, Tensor? offsets, SymInt[] size, *, float[] mean, float[] std,"
+      " Tensor? flip=None, ScalarType dtype=float, str layout=\"CHW\", MemoryFormat memory_format=contiguous_format,"
+      " str padding_mode=\"constant\", float[] fill=[0.]) -> Tensor");
+  m.def(
+      "crop_mirror_normalize.out(Tensor input, Tensor? offsets, SymInt[] size, *, float[] mean, float[] std,"
+      " Tensor? flip=None, ScalarType dtype=float, str layout=\"CHW\", MemoryFormat memory_format=contiguous_format,"
+      " str padding_mode=\"constant\", float[] fill=[0.], Tensor(a!) out) -> ()");
   // The gradient of an input of crop_at.
   m.def(
       "_crop_at_adjoint(Tensor grad, Tensor offsets, SymInt[] input_size, *, Tensor? flip=None,"

@@ -85,11 +85,34 @@ at::Tensor crop_at_adjoint_vmap(
   return in_one_batch({grad, offsets, flip.value_or(at::Tensor())}, run);
 }
 
+at::Tensor crop_mirror_normalize_vmap(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill) {
+  check_crop_mirror_normalize<c10::SymInt>(
+      input, {offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill});
+  const auto run = [&](const at::Tensor& inputs, const at::Tensor& places, const std::optional<at::Tensor>& flips) {
+    return crop_mirror_normalize_handle().call(
+        inputs, places.defined() ? std::optional(places) : std::nullopt, size, mean, std, flips, dtype, layout,
+        memory_format, padding_mode, fill);
+  };
+  return in_one_batch({input, offsets.value_or(at::Tensor()), flip.value_or(at::Tensor())}, run);
+}
+
 }  // namespace
 }  // namespace torchcrop_fast
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, FuncTorchBatched, m) {
   m.impl("pad", torchcrop_fast::pad_vmap);
   m.impl("crop_at", torchcrop_fast::crop_at_vmap);
+  m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_vmap);
   m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_vmap);
 }
