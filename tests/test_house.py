@@ -19,7 +19,7 @@ def files(folder: Path, *suffixes: str) -> list[Path]:
 
 SOURCES = files(CSRC, ".h", ".cpp", ".cu", ".cuh")
 PYTHON_FILES = [ROOT / "setup.py"]
-for folder in ("torchcrop_fast", "tests", "bench"):
+for folder in ("torchcrop_fast", "tests", "bench", "examples"):
     PYTHON_FILES += files(ROOT / folder, ".py")
 
 
