@@ -16,7 +16,7 @@ from torch.overrides import handle_torch_function, has_torch_function, has_torch
 
 from torchcrop_fast import _C
 
-__all__ = ["center_crop", "crop", "crop_at", "five_crop", "pad", "random_offsets", "ten_crop"]
+__all__ = ["center_crop", "crop", "crop_at", "crop_mirror_normalize", "five_crop", "pad", "random_offsets", "ten_crop"]
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -226,6 +226,140 @@ def crop_at(
         return cropped
     torch.ops.torchcrop_fast.crop_at(input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill, out=out)
     return out
+
+
+def _scripted_crop_mirror_normalize(
+    input: Tensor,
+    offsets: Tensor | None,
+    size: list[int],
+    mean: list[float],
+    std: list[float],
+    flip: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+    layout: str = "CHW",
+    memory_format: int | None = None,  # how TorchScript has it
+    padding_mode: str = "constant",
+    fill: float | list[float] = 0.0,
+    out: Tensor | None = None,
+) -> Tensor:
+    fills = [fill] if isinstance(fill, float) else fill
+    format = torch.contiguous_format if memory_format is None else memory_format
+    if out is not None:
+        torch.ops.torchcrop_fast.crop_mirror_normalize(
+            input,
+            offsets,
+            size,
+            mean=mean,
+            std=std,
+            flip=flip,
+            dtype=dtype,
+            layout=layout,
+            memory_format=format,
+            padding_mode=padding_mode,
+            fill=fills,
+            out=out,
+        )
+        return out
+    result: Tensor = torch.ops.torchcrop_fast.crop_mirror_normalize(
+        input,
+        offsets,
+        size,
+        mean=mean,
+        std=std,
+        flip=flip,
+        dtype=dtype,
+        layout=layout,
+        memory_format=format,
+        padding_mode=padding_mode,
+        fill=fills,
+    )
+    return result
+
+
+@_scripts_as(_scripted_crop_mirror_normalize)
+def crop_mirror_normalize(
+    input: Tensor,
+    offsets: Tensor | None,
+    size: Sequence[int],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    flip: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+    layout: str = "CHW",
+    memory_format: torch.memory_format = torch.contiguous_format,
+    padding_mode: str = "constant",
+    fill: float | Sequence[float] = 0.0,
+    out: Tensor | None = None,
+) -> Tensor:
+    r"""Crop every image at its own place, mirror it, and normalise it to ``(x - mean) / std``, in one pass over memory.
+
+    The result is that of torchvision's ``crop``, ``horizontal_flip``, ``to_dtype(scale=True)`` and ``normalize``, one
+    after the other: uint8 pixels are divided by 255 first, floats are not.
+
+    Args:
+        input: A batch of images in uint8, float16, bfloat16 or float32: ``(N, C, H, W)``, or ``(N, H, W, C)`` with
+            ``layout="HWC"``; of any strides and number of channels.
+        offsets: As for :func:`crop_at`: int64 ``(N, 2)`` or ``(N, K, 2)``, ``(y, x)``. None is the centre, rounded as
+            by torchvision.
+        size: The windows' ``(h, w)``.
+        mean: A number for each channel, in units of what is normalised: of pixels in 0 to 1 for uint8.
+        std: A number for each channel, not 0.
+        flip: Which windows to mirror, as for :func:`crop_at`. None is none.
+        dtype: The result's: float32, float16 or bfloat16.
+        layout: ``"CHW"`` or ``"HWC"``: the order of the input's dimensions.
+        memory_format: The result's: ``torch.contiguous_format`` or ``torch.channels_last``.
+        padding_mode: What lies outside, as for :func:`crop_at`.
+        fill: What a constant border holds, before it is normalised like any pixel: a number, or one for each channel,
+            in units of the input: 0 to 255 for uint8.
+        out: A tensor to write to, as for :func:`pad`, of ``dtype``.
+
+    Returns:
+        A tensor ``(N, C, h, w)``, or ``(N, K, C, h, w)``, whatever the layout. It is differentiable with respect to
+        float inputs.
+
+    Raises:
+        RuntimeError: If shapes, dtypes or devices don't go together, or an argument is out of its range.
+        TypeError: If an argument is of a wrong type.
+
+    Example:
+        >>> photos = torch.randint(256, (8, 64, 80, 3), dtype=torch.uint8)
+        >>> y = crop_mirror_normalize(
+        ...     photos, None, (56, 56), mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225], layout="HWC"
+        ... )
+        >>> y.shape, y.dtype
+        (torch.Size([8, 3, 56, 56]), torch.float32)
+    """
+    _check_types("crop_mirror_normalize", input, "size", size)
+    for name, tensor in (("offsets", offsets), ("flip", flip)):
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"crop_mirror_normalize: {name} must be a Tensor or None, got {type(tensor).__name__}")
+    fills = [fill] if isinstance(fill, (int, float)) else fill
+    numbers = [_floats(name, value) for name, value in (("mean", mean), ("std", std), ("fill", fills))]
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"crop_mirror_normalize: dtype must be a torch.dtype, got {dtype!r}")
+    return _scripted_crop_mirror_normalize(
+        input,
+        offsets,
+        list(size),
+        numbers[0],
+        numbers[1],
+        flip,
+        dtype,
+        layout,
+        cast(int, memory_format),
+        padding_mode,
+        numbers[2],
+        out,
+    )
+
+
+def _floats(name: str, value: Sequence[float]) -> list[float]:
+    """The numbers of a list, tuple or 1-D tensor."""
+    try:
+        return [float(number) for number in value]
+    except (TypeError, ValueError):
+        raise TypeError(f"crop_mirror_normalize: {name} must hold numbers, got {value!r}") from None
 
 
 def _scripted_random_offsets(

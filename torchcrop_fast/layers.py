@@ -14,6 +14,7 @@ from torchcrop_fast.functional import (
     center_crop,
     crop,
     crop_at,
+    crop_mirror_normalize,
     pad,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "Crop1d",
     "Crop2d",
     "Crop3d",
+    "CropMirrorNormalize",
     "RandomCrop",
     "ZeroPad1d",
     "ZeroPad2d",
@@ -403,6 +405,94 @@ class RandomCrop(nn.Module):
         return ", ".join(
             [f"size={self.size}", *(f"{name}={value!r}" for name, (value, usual) in options.items() if value != usual)]
         )
+
+
+class CropMirrorNormalize(nn.Module):
+    """Crop, mirror and normalise images in one pass: the preprocessing that a deployed model starts with.
+
+    Args:
+        size: The result's ``(h, w)``; an int is a square.
+        mean: A number for each channel, of pixels in 0 to 1 for uint8 images.
+        std: A number for each channel, not 0.
+        dtype: The result's: float32, float16 or bfloat16.
+        layout: ``"CHW"`` or ``"HWC"``: the order of the input's dimensions.
+        memory_format: The result's: ``torch.contiguous_format`` or ``torch.channels_last``.
+        padding_mode: What lies outside, as :func:`torchcrop_fast.functional.crop_at` names it.
+        fill: What a constant border holds, in units of the input: a number, or one for each channel.
+
+    Shape:
+        - input: ``(N, C, H, W)`` or ``(N, H, W, C)``, or one image without ``N``, of uint8 or a float dtype.
+        - offsets: int64 ``(N, 2)`` or ``(N, K, 2)``, ``(2)`` for one image; None is the centre.
+        - flip: bool ``(N)`` or ``(N, K)``, ``()`` for one image; None is none.
+        - output: ``(N, C, h, w)``, ``(N, K, C, h, w)`` or ``(C, h, w)``.
+
+    Source: :func:`torchcrop_fast.functional.crop_mirror_normalize`.
+
+    Example:
+        >>> layer = CropMirrorNormalize(224, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225], layout="HWC")
+        >>> layer(torch.zeros(2, 256, 300, 3, dtype=torch.uint8)).shape
+        torch.Size([2, 3, 224, 224])
+    """
+
+    __constants__ = ["channels_last", "dtype", "layout", "padding_mode"]
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        dtype: torch.dtype = torch.float32,
+        layout: str = "CHW",
+        memory_format: torch.memory_format = torch.contiguous_format,
+        padding_mode: str = "constant",
+        fill: float | Sequence[float] = 0.0,
+    ) -> None:
+        super().__init__()
+        sizes = _entries("CropMirrorNormalize: size must be an int or (height, width)", size, (1, 2))
+        self.size: list[int] = [sizes[0], sizes[-1]]
+        self.mean: list[float] = [float(number) for number in mean]
+        self.std: list[float] = [float(number) for number in std]
+        self.dtype = dtype
+        self.layout = layout
+        self.channels_last = memory_format == torch.channels_last  # TorchScript keeps no memory format
+        self.padding_mode = padding_mode
+        self.fill: list[float] = [float(number) for number in (fill if isinstance(fill, Sequence) else [fill])]
+        # Whatever is wrong with them is wrong before there is an image.
+        channels = len(self.mean)
+        shape = (0, 1, 1, channels) if layout == "HWC" else (0, channels, 1, 1)
+        self(torch.empty(shape, dtype=torch.uint8))
+        if memory_format not in (torch.contiguous_format, torch.channels_last):
+            raise ValueError(
+                "CropMirrorNormalize: memory_format must be torch.contiguous_format or torch.channels_last,"
+                f" got {memory_format}"
+            )
+
+    def forward(self, input: Tensor, offsets: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
+        one = input.dim() == 3
+        if one:
+            input = input.unsqueeze(0)
+            offsets = None if offsets is None else offsets.unsqueeze(0)
+            flip = None if flip is None else flip.unsqueeze(0)
+        result = crop_mirror_normalize(
+            input,
+            offsets,
+            self.size,
+            mean=self.mean,
+            std=self.std,
+            flip=flip,
+            dtype=self.dtype,
+            layout=self.layout,
+            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format,
+            padding_mode=self.padding_mode,
+            fill=self.fill,
+        )
+        return result.squeeze(0) if one else result
+
+    def extra_repr(self) -> str:
+        options = [f"size={tuple(self.size)}", f"mean={self.mean}", f"std={self.std}"]
+        usual = {"dtype": torch.float32, "layout": "CHW", "padding_mode": "constant", "fill": [0.0]}
+        options += [f"{name}={getattr(self, name)!r}" for name in usual if getattr(self, name) != usual[name]]
+        return ", ".join(options + ["memory_format=torch.channels_last"] * self.channels_last)
 
 
 _BORDERS = ("constant", "edge", "reflect", "symmetric")
