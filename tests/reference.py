@@ -1,4 +1,4 @@
-"""A slow, obviously right pad: it looks each output element up by its index. It knows values and shape, not strides."""
+"""Slow, obviously right ops: they look each output element up by its index. They know values and shape, not strides."""
 
 import itertools
 import math
@@ -53,3 +53,59 @@ def _along(size: int, before: int, after: int) -> list[int | None]:
     if after < 0:
         kept = kept[: len(kept) + after]
     return [None] * before + kept + [None] * after
+
+
+def crop_at(
+    input: Tensor, offsets: Tensor, size: tuple[int, ...], flip: Tensor | None, padding_mode: str, fill: complex
+) -> Tensor:
+    """Crop every image of a batch at its own place."""
+    sources = crop_at_sources(tuple(input.shape), offsets, size, flip, padding_mode)
+    elements = to_bytes(input) + to_bytes(torch.full((1,), fill, dtype=input.dtype))
+    if sources.numel() == 0:
+        return torch.empty(sources.shape, dtype=input.dtype)
+    output = b"".join(elements[source] for source in sources.flatten().tolist())
+    return torch.frombuffer(bytearray(output), dtype=torch.uint8).view(input.dtype).reshape(sources.shape)
+
+
+def crop_at_sources(
+    shape: tuple[int, ...], offsets: Tensor, size: tuple[int, ...], flip: Tensor | None, padding_mode: str
+) -> Tensor:
+    """Which element of the flattened input each element of the output is, -1 for the fill."""
+    dims = len(size)
+    middle, spatial = shape[1:-dims], shape[-dims:]
+    several = offsets.dim() == 3
+    crops = offsets.size(1) if several else 1
+    starts = offsets.reshape(shape[0], crops, dims).tolist()
+    mirrored = torch.zeros(shape[0], crops, dims, dtype=torch.bool)
+    if flip is not None and flip.dim() == offsets.dim():
+        mirrored[...] = flip.reshape(mirrored.shape)
+    elif flip is not None:
+        mirrored[..., -1] = flip.reshape(mirrored.shape[:-1])
+
+    sources = []
+    for image in range(shape[0]):
+        for crop in range(crops):
+            # For each dimension, which input index each output index shows.
+            shown = []
+            for d in range(dims):
+                along = [_in_border(padding_mode, starts[image][crop][d] + i, spatial[d]) for i in range(size[d])]
+                shown.append(along[::-1] if mirrored[image, crop, d] else along)
+            for index in itertools.product(*(range(n) for n in middle), *shown):
+                position = image
+                for i, n in zip(index, shape[1:], strict=True):
+                    position = -1 if i is None or position < 0 else position * n + i
+                sources.append(position)
+    output_shape = (shape[0], crops, *middle, *size) if several else (shape[0], *middle, *size)
+    return torch.tensor(sources, dtype=torch.int64).reshape(output_shape)
+
+
+def _in_border(padding_mode: str, index: int, size: int) -> int | None:
+    """Which of so many elements is shown at an index of any value, None for the fill."""
+    line = list(range(size))
+    if padding_mode == "constant":
+        return index if index in line else None
+    if padding_mode == "replicate":
+        return min(max(index, 0), size - 1)
+    # What comes again and again.
+    cycles = {"reflect": line + line[-2:0:-1], "symmetric": line + line[::-1], "circular": line}
+    return cycles[padding_mode][index % len(cycles[padding_mode])]

@@ -11,6 +11,7 @@ import pytest
 import reference
 import torch
 import torch.nn.functional as F
+from crop_at_tester import CropAtCase, check_crop_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_tester import LAYOUTS, Case, Shape, assert_same, bits, check_op, random_bits
@@ -181,6 +182,7 @@ class OpRecorder(TorchDispatchMode):
 def test_every_op_has_cases() -> None:
     with OpRecorder() as recorder:
         check_op(CASES[-1])
+        check_crop_at(CropAtCase((2, 3, 4), (2,)))
     ops = {name for name in torch._C._dispatch_get_all_op_names() if name.startswith("torchcrop_fast::")}
     assert ops == {name for name in recorder.names if name.startswith("torchcrop_fast::")}
 
