@@ -399,7 +399,7 @@ at::Tensor crop_at_adjoint_autograd(
     return crop_at_adjoint_handle().redispatch(
         keys & c10::after_autograd_keyset, grad, offsets, input_size, flip, padding_mode);
   }();
-  const auto dims = static_cast<size_t>(offsets.size(-1));
+  const auto dims = static_cast<size_t>(offsets.sym_size(-1).guard_int(__FILE__, __LINE__));
   if (torch::autograd::compute_requires_grad(grad)) {
     const auto sizes = grad.sym_sizes();
     record_crop_at(grad, /*adjoint=*/true, offsets, sizes.slice(sizes.size() - dims), flip, padding_mode, out);

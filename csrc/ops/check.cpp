@@ -340,7 +340,7 @@ c10::SmallVector<Int, 5> check_crop_at_adjoint(
   const Border border = check_border("crop_at", padding_mode);
   const auto sizes = sizes_of<Int>(grad);
   TORCH_CHECK(offsets.dim() == 2 || offsets.dim() == 3, "crop_at: offsets must have 2 or 3 dims, got ", offsets.dim());
-  const auto dims = static_cast<size_t>(offsets.size(-1));
+  const auto dims = static_cast<size_t>(offsets.sym_size(-1).guard_int(__FILE__, __LINE__));
   const size_t crops = offsets.dim() == 3 ? 1 : 0;
   TORCH_CHECK(
       dims > 0 && input_size.size() > dims && sizes.size() == input_size.size() + crops && sizes[0] == input_size[0] &&
