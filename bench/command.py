@@ -15,7 +15,7 @@ import torch
 from torchcrop_fast import _info, memory
 from torchcrop_fast._progress import progress
 
-from . import center_crop, layers, sweep, view
+from . import center_crop, layers, per_sample, sweep, view
 from .harness import LIMIT, OURS, Case, Timing, measure
 
 try:
@@ -23,7 +23,13 @@ try:
 except ImportError:
     sys.exit("bench: tabulate is missing: install it with pip install 'torchcrop_fast[bench]'.")
 
-FAMILIES: dict[str, ModuleType] = {"layers": layers, "center_crop": center_crop, "view": view, "sweep": sweep}
+FAMILIES: dict[str, ModuleType] = {
+    "layers": layers,
+    "center_crop": center_crop,
+    "view": view,
+    "per_sample": per_sample,
+    "sweep": sweep,
+}
 
 Row = dict[str, Any]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from . import center_crop, layers, sweep, view
+from . import center_crop, layers, per_sample, sweep, view
 from .harness import Case, check
 
 QUICK = not os.environ.get("BENCH_ALL")
-CASES = [case for family in (layers, center_crop, view, sweep) for case in family.cases(QUICK)]
+CASES = [case for family in (layers, center_crop, view, per_sample, sweep) for case in family.cases(QUICK)]
 
 
 @pytest.mark.parametrize("contender", ["ours", "reference"])

@@ -14,13 +14,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-from torchcrop_fast.bench import center_crop, command, harness, layers, sweep, view
+from torchcrop_fast.bench import center_crop, command, harness, layers, per_sample, sweep, view
 from torchcrop_fast.bench.harness import LIMIT, OURS, Case, Timing, measure
 
 from torchcrop_fast import functional
 from torchcrop_fast.__main__ import main
 
-FAMILIES = {"layers": layers, "center_crop": center_crop, "view": view, "sweep": sweep}
+FAMILIES = {"layers": layers, "center_crop": center_crop, "view": view, "per_sample": per_sample, "sweep": sweep}
 GOOD = torch.arange(1.0, 5.0)
 
 
@@ -117,7 +117,15 @@ def test_the_limit_moves_the_bytes_of_the_case(size):
     assert copies.seen == {size}
 
 
-REFERENCES = {"out=": "slice, copy_", "scripted layer": "nn.ZeroPad2d, scripted", "CenterCrop": "torchvision v2"}
+REFERENCES = {
+    "out=": "slice, copy_",
+    "scripted layer": "nn.ZeroPad2d, scripted",
+    "CenterCrop": "torchvision v2",
+    "crop_at": "loop + stack",
+    "crop_at, out=": "loop, copy_",
+    "crop_at, forward + backward": "loop + stack",
+    "crop_mirror_normalize": "torchvision v2",
+}
 
 
 @pytest.mark.parametrize("quick", [True, False], ids=["quick", "full"])
@@ -189,6 +197,9 @@ KEYS = {"family", "case", "what", "threads", "contender", "median_us", "spread_u
 KEYS.add("ours_is_times_faster")
 
 
+PER_SAMPLE = per_sample.cases
+
+
 @pytest.fixture
 def _few_tiny_cases(monkeypatch, set_num_threads):
     monkeypatch.setattr(layers, "QUICK", (((2, 1, 12, 12), 4, torch.float32), ((2, 1, 12, 12), 2, torch.uint8)))
@@ -196,6 +207,9 @@ def _few_tiny_cases(monkeypatch, set_num_threads):
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     monkeypatch.setattr(center_crop, "SHAPES", (((1, 3, 16, 16), 8, torch.uint8), ((1, 3, 16, 16), 8, torch.float32)))
     monkeypatch.setattr(view, "SHAPES", (((2, 3, 12, 12), 2),))
+    crops = [((2, 3, 12, 12), 8, overhang, "constant", torch.float32) for overhang in (0, 0, 2, 2, 2, 2)]
+    monkeypatch.setattr(per_sample, "CROPS", crops)
+    monkeypatch.setattr(per_sample, "cases", lambda quick: iter(list(PER_SAMPLE(True))[:6]))
     few = [sweep._case((3, 4), pad, torch.float32, "contiguous") for pad in ((-1, -1), (1, 2), (-1, 2, 0, 1))]
     monkeypatch.setattr(sweep, "cases", lambda quick: iter(few))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)

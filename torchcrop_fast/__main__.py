@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = commands.add_parser(
         "bench", help="measure ours beside nn.ZeroPad2d, its real peers, and the physical limit"
     )
-    families = ("layers", "center_crop", "view", "sweep")
+    families = ("layers", "center_crop", "view", "per_sample", "sweep")
     bench.add_argument("family", nargs="?", choices=families, help="which cases (default: all)")
     bench.add_argument("--quick", action="store_true", help="a sample of the cases, in a minute or so")
     bench.add_argument("--json", dest="json_file", type=Path, help="write the results there")
