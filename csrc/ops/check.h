@@ -80,10 +80,10 @@ void check_crop_mirror_normalize_out(const at::Tensor& input, const NormalizeArg
 // out can hold what an op makes of input, its shape excepted.
 void check_out(const char* op, const at::Tensor& input, const at::Tensor& out);
 
-// No two elements of out share memory, nor does out with input, or what argument says it is. Exact, however the two are strided, but for strides so
-// odd that a million steps don't decide it: these are refused. Meta tensors and the like have no memory to share.
-void check_out_memory(
-    const char* op, const at::Tensor& input, const at::Tensor& out, const char* argument = "input");
+// No two elements of out share memory, nor does out with input, or what argument says it is. Exact, however the two are
+// strided, but for strides so odd that a million steps don't decide it: these are refused. Meta tensors and the like
+// have no memory to share.
+void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor& out, const char* argument = "input");
 
 // Both, for all that crop_at reads.
 void check_crop_at_out(
