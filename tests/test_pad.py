@@ -21,7 +21,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms.v2 import functional as torchvision
 
-from torchcrop_fast.functional import center_crop, crop, pad
+from torchcrop_fast.functional import center_crop, crop, crop_mirror_normalize, pad
 
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 
@@ -183,6 +183,9 @@ def test_every_op_has_cases() -> None:
     with OpRecorder() as recorder:
         check_op(CASES[-1])
         check_crop_at(CropAtCase((2, 3, 4), (2,)))
+        photos = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+        normalized = crop_mirror_normalize(photos, None, (1, 1), mean=[0.0] * 3, std=[1.0] * 3)
+        crop_mirror_normalize(photos, None, (1, 1), mean=[0.0] * 3, std=[1.0] * 3, out=normalized)
     ops = {name for name in torch._C._dispatch_get_all_op_names() if name.startswith("torchcrop_fast::")}
     assert ops == {name for name in recorder.names if name.startswith("torchcrop_fast::")}
 

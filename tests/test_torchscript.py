@@ -251,9 +251,12 @@ def test_functions_script_by_themselves(name):
     arguments = {
         "crop_at": (x, torch.tensor([[1, 2], [3, 4]]), [2, 1]),
         "random_offsets": (2, [8, 9], [8, 9]),  # there is but one place
+        "crop_mirror_normalize": (x, None, [2, 1]),
     }.get(name, (x, [2, 1]))
+    channels = x.size(1)
+    numbers = {"mean": [0.5] * channels, "std": [2.0] * channels} if name == "crop_mirror_normalize" else {}
     scripted = torch.jit.script(getattr(functional, name))
-    assert_same(scripted(*arguments), getattr(functional, name)(*arguments))
+    assert_same(scripted(*arguments, **numbers), getattr(functional, name)(*arguments, **numbers))
 
 
 WRONG_CALLS = [
@@ -296,7 +299,23 @@ def test_scripts_raise_the_texts_of_eager(function, arguments, text):
 
 # What one version has saved, every later one loads: these may be joined by others, and gain arguments with defaults at
 # the end, but never change.
+CROP_AT = (
+    '(Tensor input, Tensor offsets, SymInt[] size, *, Tensor? flip=None, str padding_mode="constant", Scalar fill=0'
+)
+NORMALIZE = (
+    "(Tensor input, Tensor? offsets, SymInt[] size, *, float[] mean, float[] std, Tensor? flip=None,"
+    ' ScalarType dtype=6, str layout="CHW", MemoryFormat memory_format=0, str padding_mode="constant",'
+    " float[] fill=[0.]"
+)
 SCHEMAS = {
+    "torchcrop_fast::_crop_at_adjoint": (
+        "(Tensor grad, Tensor offsets, SymInt[] input_size, *, Tensor? flip=None,"
+        ' str padding_mode="constant") -> Tensor'
+    ),
+    "torchcrop_fast::crop_at": CROP_AT + ") -> Tensor",
+    "torchcrop_fast::crop_at.out": CROP_AT + ", Tensor(a!) out) -> ()",
+    "torchcrop_fast::crop_mirror_normalize": NORMALIZE + ") -> Tensor",
+    "torchcrop_fast::crop_mirror_normalize.out": NORMALIZE + ", Tensor(a!) out) -> ()",
     "torchcrop_fast::pad": '(Tensor input, SymInt[] pad, str mode="constant", Scalar? value=None) -> Tensor',
     "torchcrop_fast::pad.out": (
         '(Tensor input, SymInt[] pad, str mode="constant", Scalar? value=None, *, Tensor(a!) out) -> ()'

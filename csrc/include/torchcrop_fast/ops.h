@@ -76,6 +76,27 @@ TORCHCROP_FAST_API at::Tensor& crop_at_out(
     std::string_view padding_mode = "constant",
     const at::Scalar& fill = 0);
 
+// Crops every image at its own place, mirrors it and normalises it to (x - mean) / std, in one pass over memory.
+//
+// input:    (N, C, H, W), or (N, H, W, C) with layout "HWC", of uint8 (divided by 255 first), float16, bfloat16 or
+// float32. offsets, size, flip, padding_mode: as for crop_at; no offsets: the centre. mean, std: a number for each
+// channel, std not 0. dtype:    of the result: float32, float16 or bfloat16. fill:     a number, or one for each
+// channel, in units of the input; it is normalised like a pixel.
+//
+// Returns (N, C, h, w) or (N, K, C, h, w), contiguous or channels_last as memory_format says.
+TORCHCROP_FAST_API at::Tensor crop_mirror_normalize(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    at::IntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip = std::nullopt,
+    at::ScalarType dtype = at::kFloat,
+    std::string_view layout = "CHW",
+    at::MemoryFormat memory_format = at::MemoryFormat::Contiguous,
+    std::string_view padding_mode = "constant",
+    at::ArrayRef<double> fill = 0.);
+
 // The vector instructions that the CPU's kernels use: "default" or "avx2". The best that the CPU has, or what
 // the environment variable TORCHCROP_FAST_CPU_CAPABILITY names.
 TORCHCROP_FAST_API const char* cpu_capability_name();
