@@ -461,19 +461,25 @@ void check_crop_at_out(
   }
 }
 
+void check_crop_mirror_normalize_out_type(const at::Tensor& input, at::ScalarType dtype, const at::Tensor& out) {
+  const char* const op = "crop_mirror_normalize";
+  TORCH_CHECK(
+      out.scalar_type() == dtype, op, ": out must be of dtype ", name(dtype), ", got ", name(out.scalar_type()));
+  TORCH_CHECK(
+      out.device() == input.device(), op, ": out must be on input's device ", input.device(), ", got ", out.device());
+}
+
 template <class Int>
 void check_crop_mirror_normalize_out(
     const at::Tensor& input, const NormalizeArguments<Int>& by, const at::Tensor& out) {
   const char* const op = "crop_mirror_normalize";
-  TORCH_CHECK(
-      out.scalar_type() == by.dtype, op, ": out must be of dtype ", name(by.dtype), ", got ", name(out.scalar_type()));
-  TORCH_CHECK(
-      out.device() == input.device(), op, ": out must be on input's device ", input.device(), ", got ", out.device());
+  check_crop_mirror_normalize_out_type(input, by.dtype, out);
   check_out_memory(op, input, out);
-  for (const auto& places : {by.offsets, by.flip}) {
-    if (places) {
-      check_out_memory(op, *places, out);
-    }
+  if (by.offsets) {
+    check_out_memory(op, *by.offsets, out, "offsets");
+  }
+  if (by.flip) {
+    check_out_memory(op, *by.flip, out, "flip");
   }
 }
 

@@ -73,6 +73,9 @@ struct NormalizeArguments {
 template <class Int>
 c10::SmallVector<Int, 5> check_crop_mirror_normalize(const at::Tensor& input, const NormalizeArguments<Int>& by);
 
+// Whether out is of this dtype, and on input's device.
+void check_crop_mirror_normalize_out_type(const at::Tensor& input, at::ScalarType dtype, const at::Tensor& out);
+
 // out can hold the result, its shape excepted, and shares no memory with what is read.
 template <class Int>
 void check_crop_mirror_normalize_out(const at::Tensor& input, const NormalizeArguments<Int>& by, const at::Tensor& out);

@@ -23,13 +23,17 @@ at::Tensor unwrap(const at::Tensor& tensor) {
   return functionalization::from_functional_tensor(tensor);
 }
 
-// Writes to out what run() makes of input.
-template <class Run>
-void write(const char* op, const at::Tensor& input, at::Tensor& out, const Run& run) {
+std::optional<at::Tensor> unwrap(const std::optional<at::Tensor>& tensor) {
+  return tensor ? std::optional(unwrap(*tensor)) : std::nullopt;
+}
+
+// Writes to out what run() makes, if check() lets it.
+template <class Check, class Run>
+void write(const char* op, at::Tensor& out, const Check& check, const Run& run) {
   TORCH_CHECK(
       functionalization::isFunctionalTensor(out), op,
       ": out must be an argument of what is functionalized, or be made in it");
-  check_out(op, input, out);
+  check();
   const at::Tensor old = unwrap(out);
   at::Tensor written;
   {
@@ -51,7 +55,9 @@ void pad_out_functionalize(
     std::string_view mode,
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
-  write("pad", input, out, [&] { return torchcrop_fast::pad_symint(unwrap(input), pad, mode, value); });
+  write(
+      "pad", out, [&] { check_out("pad", input, out); },
+      [&] { return torchcrop_fast::pad_symint(unwrap(input), pad, mode, value); });
 }
 
 void crop_at_out_functionalize(
@@ -62,10 +68,31 @@ void crop_at_out_functionalize(
     std::string_view padding_mode,
     const at::Scalar& fill,
     at::Tensor& out) {
-  write("crop_at", input, out, [&] {
-    const auto flips = flip ? std::optional(unwrap(*flip)) : std::nullopt;
-    return crop_at_handle().call(unwrap(input), unwrap(offsets), size, flips, padding_mode, fill);
-  });
+  write(
+      "crop_at", out, [&] { check_out("crop_at", input, out); },
+      [&] { return crop_at_handle().call(unwrap(input), unwrap(offsets), size, unwrap(flip), padding_mode, fill); });
+}
+
+void crop_mirror_normalize_out_functionalize(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    c10::SymIntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill,
+    at::Tensor& out) {
+  write(
+      "crop_mirror_normalize", out, [&] { check_crop_mirror_normalize_out_type(input, dtype, out); },
+      [&] {
+        return crop_mirror_normalize_handle().call(
+            unwrap(input), unwrap(offsets), size, mean, std, unwrap(flip), dtype, layout, memory_format, padding_mode,
+            fill);
+      });
 }
 
 }  // namespace
@@ -74,4 +101,5 @@ void crop_at_out_functionalize(
 TORCH_LIBRARY_IMPL(torchcrop_fast, Functionalize, m) {
   m.impl("pad.out", torchcrop_fast::pad_out_functionalize);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_functionalize);
+  m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_functionalize);
 }

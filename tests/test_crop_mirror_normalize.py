@@ -1,0 +1,785 @@
+"""crop_mirror_normalize: values as torchvision's in float64, memory, gradients and errors, in each way that it is run."""
+
+import itertools
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reference
+import torch
+import torchvision.transforms.v2.functional as TF
+from op_tester import LAYOUTS, OUT_LAYOUTS, assert_same
+from torch import Tensor
+from torch._C import DispatchKey
+from torch._dynamo import compiled_autograd
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
+from torch.func import functionalize, vmap
+
+from torchcrop_fast.functional import crop_at, crop_mirror_normalize
+
+OP = torch.ops.torchcrop_fast.crop_mirror_normalize
+VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
+HAS_AVX2 = "avx2" in Path("/proc/cpuinfo").read_text().split()
+BORDERS = ("constant", "replicate", "reflect", "symmetric", "circular")
+IN_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
+OUT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+FORMATS = (torch.contiguous_format, torch.channels_last)
+INPUT_LAYOUTS = ("contiguous", "channels_last", "permuted", "transposed", "sliced", "stepped", "expanded")
+# A channel that is taken for another one is seen: no two have the same.
+MEAN = (0.485, -0.456, 0.406, 0.1, 0.9)
+STD = (0.229, 0.6, 1.5, -0.4, 3.0)
+FILL = {True: (10.0, 20.5, 250.0, 0.0, 99.0), False: (0.3, -1.7, 2.5, 0.0, 9.0)}  # of uint8 or not
+
+
+def raises_exactly(kind: type[BaseException], text: str) -> Any:
+    return pytest.raises(kind, match=f"^{re.escape(text)}$")
+
+
+def channels(numbers: Any) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64).view(-1, 1, 1)
+
+
+def strides_of(shape: tuple[int, ...], memory_format: torch.memory_format) -> tuple[int, ...]:
+    """Several crops of an image count as images."""
+    flat = torch.empty((1, *shape[-3:]), device="meta").to(memory_format=memory_format)
+    return (*(shape[-3:].numel() * max(shape[1], 1) for _ in shape[4:]), shape[-3:].numel(), *flat.stride()[1:])
+
+
+def by_fallback(*arguments: Any, **options: Any) -> Tensor:
+    return OP.default._op_dk(DispatchKey.CompositeExplicitAutograd, *arguments, **options)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call: random images of this shape (N, C, H, W), dtype and layout in memory, random places, the arguments."""
+
+    shape: tuple[int, int, int, int]
+    size: tuple[int, int]
+    crops: int | str | None = None  # of each image; None for one, "centre" for no offsets
+    flip: str | None = None  # "last" or "each" dimension
+    padding_mode: str = "constant"
+    dtype: torch.dtype = torch.uint8
+    out_dtype: torch.dtype = torch.float32
+    order: str = "CHW"
+    layout: str = "contiguous"
+    memory_format: torch.memory_format = torch.contiguous_format
+    fills: bool = True  # a fill for each channel, else one
+    seed: int = 0
+
+    def __str__(self) -> str:
+        """A name that pytest can show."""
+        fields = (self.shape, self.size, self.crops, self.flip, self.padding_mode, self.dtype, self.out_dtype)
+        return f"{fields}{self.order}-{self.layout}-{self.memory_format}".replace("torch.", "").replace(" ", "")
+
+    def make_input(self) -> Tensor:
+        n, c, h, w = self.shape
+        base_shape, view = LAYOUTS[self.layout](self.shape if self.order == "CHW" else (n, h, w, c))
+        if self.dtype == torch.uint8:
+            return view(torch.randint(256, base_shape, dtype=torch.uint8))
+        return view(torch.randn(base_shape).to(self.dtype))
+
+    def make_places(self) -> tuple[Tensor | None, Tensor | None]:
+        """Offsets and flip: the windows begin on the input or around it."""
+        n, _, h, w = self.shape
+        shape = (n, self.crops, 2) if isinstance(self.crops, int) else (n, 2)
+        y, x = (torch.randint(-s // 2 - 2, max(i, 1), shape[:-1]) for s, i in zip(self.size, (h, w), strict=True))
+        offsets = None if self.crops == "centre" else torch.stack([y, x], -1)
+        if self.flip is None:
+            return offsets, None
+        return offsets, torch.rand(shape if self.flip == "each" else shape[:-1]) < 0.5
+
+    @property
+    def options(self) -> dict[str, Any]:
+        c = self.shape[1]
+        fill = FILL[self.dtype == torch.uint8]
+        return {
+            "mean": MEAN[:c],
+            "std": STD[:c],
+            "dtype": self.out_dtype,
+            "layout": self.order,
+            "memory_format": self.memory_format,
+            "padding_mode": self.padding_mode,
+            "fill": fill[:c] if self.fills else fill[:1],
+        }
+
+
+def expect(input: Tensor, case: Case, offsets: Tensor | None, flip: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The values in float64, and how far from them a float32 may be."""
+    images = input if case.order == "CHW" else input.permute(0, 3, 1, 2)
+    n, c, h, w = case.shape
+    if offsets is None:  # as torchvision rounds, which pads a smaller image first
+        indices = torch.arange(h * w, dtype=torch.int32).view(1, h, w) + 1
+        middle = TF.center_crop(indices, list(case.size))[0]
+        y, x = (int((middle.amax(1 - d) > 0).int().argmax()) for d in (0, 1))
+        first = int(middle[y, x]) - 1
+        offsets = torch.tensor([[first // w - y, first % w - x]]).expand(n, 2)
+    sources = reference.crop_at_sources((n, 1, h, w), offsets, case.size, flip, case.padding_mode).squeeze(-3)
+    pixels = TF.to_dtype(images, torch.float64, scale=True).transpose(0, 1).reshape(c, n * h * w)
+    fill = torch.tensor(case.options["fill"], dtype=torch.float64).expand(c) / (255 if input.dtype.itemsize == 1 else 1)
+    cropped = torch.cat([pixels, fill[:, None]], 1)[:, sources].movedim(0, -3)  # index -1 is the fill
+    expected = TF.normalize(cropped, list(MEAN[:c]), list(STD[:c]))
+    mean, std = channels(MEAN[:c]), channels(STD[:c])
+    return expected, 2**-22 * ((cropped / std).abs() + (mean / std).abs())
+
+
+def assert_near(result: Tensor, expected: Tensor, tolerance: Tensor) -> None:
+    assert result.shape == expected.shape
+    wrong = ~((result.double() - expected).abs() <= tolerance)
+    assert not wrong.any(), f"at {wrong.nonzero()[:3]}: got {result[wrong][:3]}, expected {expected[wrong][:3]}"
+
+
+def check(case: Case) -> None:
+    """Values, dtype and strides; low precision; other devices' way; with out."""
+    torch.default_generator.manual_seed(case.seed)
+    input = case.make_input()
+    offsets, flip = case.make_places()
+    before = input.clone()
+    expected, tolerance = expect(input, case, offsets, flip)
+    options = {**case.options, "flip": flip}
+    result = crop_mirror_normalize(input, offsets, case.size, **options)
+    wide = crop_mirror_normalize(input, offsets, case.size, **{**options, "dtype": torch.float32})
+    assert_near(wide, expected, tolerance)
+    assert (result.dtype, result.shape) == (case.out_dtype, expected.shape)
+    assert torch.equal(result, wide.to(case.out_dtype)), "not rounded from float32, once"
+    flat = torch.empty(result.shape[-3:], device="meta").unsqueeze(0).to(memory_format=case.memory_format)
+    assert result.stride()[-3:] == flat.stride()[1:] or result.numel() == 0
+    assert torch.equal(input, before)
+    assert torch.equal(OP(input, offsets, case.size, **options), result)
+
+    again = by_fallback(input, offsets, case.size, **options)
+    assert again.stride() == result.stride()
+    rounding = {torch.float32: 0.0, torch.float16: 2**-11, torch.bfloat16: 2**-8}[case.out_dtype]
+    assert_near(again, expected, tolerance + expected.abs() * rounding * 1.01 + (2**-24 if rounding else 0))
+    meta = {name: value.to("meta") if isinstance(value, Tensor) else value for name, value in options.items()}
+    shown = crop_mirror_normalize(input.to("meta"), None if offsets is None else offsets.to("meta"), case.size, **meta)
+    assert (shown.shape, shown.stride(), shown.dtype) == (result.shape, result.stride(), result.dtype)
+
+    # Sentinels all over: those between and around out's elements must stay, out's own must not shine through.
+    layouts = {name: LAYOUTS[name](tuple(result.shape)) for name in (*OUT_LAYOUTS, "channels_last")}
+    for base_shape, view in layouts.values():
+        base = torch.full(base_shape, -77.0, dtype=case.out_dtype)
+        wanted = base.clone()
+        view(wanted).copy_(result)
+        out = view(base)
+        assert crop_mirror_normalize(input, offsets, case.size, **options, out=out) is out
+        assert torch.equal(base, wanted)
+    line = torch.full((result.numel() + 40,), -77.0, dtype=case.out_dtype)
+    wanted = line.clone()
+    out = torch.as_strided(line, result.shape, result.stride(), 19)
+    torch.as_strided(wanted, result.shape, result.stride(), 19).copy_(result)
+    crop_mirror_normalize(input, offsets, case.size, **options, out=out)
+    assert torch.equal(line, wanted)
+
+
+CASES = [
+    Case((0, 3, 5, 6), (4, 4)),
+    Case((0, 3, 5, 6), (4, 4), crops=2, order="HWC", memory_format=torch.channels_last),
+    Case((2, 3, 5, 6), (4, 4), crops=0),
+    Case((2, 3, 0, 6), (4, 4)),
+    Case((2, 3, 5, 0), (4, 20), order="HWC"),
+    Case((2, 0, 5, 6), (4, 4)),
+    Case((2, 0, 5, 6), (4, 4), order="HWC", fills=False, memory_format=torch.channels_last),
+    Case((1, 1, 1, 1), (1, 1), crops="centre"),
+    Case((2, 3, 30, 40), (20, 33), crops="centre", order="HWC", flip="last"),
+    Case((2, 3, 30, 41), (21, 34), crops="centre", flip="each"),
+    Case((2, 3, 9, 40), (20, 33), crops="centre", order="HWC"),
+    Case((2, 3, 30, 7), (21, 34), crops="centre", padding_mode="reflect"),
+    Case((2, 3, 8, 7), (21, 34), crops="centre", fills=False),
+    Case((2, 3, 7, 8), (20, 33), crops="centre", order="HWC", memory_format=torch.channels_last),
+    Case((2, 3, 24, 90), (20, 70), crops=5, flip="last", order="HWC"),
+    Case((2, 4, 24, 90), (20, 70), crops=2, flip="each", order="HWC", padding_mode="symmetric"),
+    Case((2, 5, 24, 90), (20, 70), crops=2, flip="each", order="HWC", memory_format=torch.channels_last),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+@pytest.mark.parametrize("order", ["CHW", "HWC"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16], ids=str)
+def test_each_width_of_each_number_of_channels(
+    dtype: torch.dtype, order: str, memory_format: torch.memory_format
+) -> None:
+    """Rows within the images, straight and mirrored: vectors of 16, and what is left of them."""
+    offsets, flip = torch.tensor([[0, 3], [1, 2]]), torch.tensor([False, True])
+    for c in range(1, 6):
+        case = Case((2, c, 3, 76), (2, 70), dtype=dtype, order=order, memory_format=memory_format)
+        torch.default_generator.manual_seed(c)
+        input = case.make_input()
+        expected, tolerance = expect(input, case, offsets, None)
+        whole, near = expected, tolerance
+        for width in range(1, 71):
+            result = crop_mirror_normalize(input, offsets, (2, width), flip=flip, **case.options)
+            first, second = whole[:1, ..., :width], whole[1:, ..., :width].flip(-1)
+            near = torch.cat([tolerance[:1, ..., :width], tolerance[1:, ..., :width].flip(-1)])
+            assert_near(result, torch.cat([first, second]), near)
+
+
+def random_case(seed: int) -> Case:
+    rng = random.Random(seed)
+    c = rng.choice((1, 2, 3, 3, 4, 5))
+    return Case(
+        (rng.randint(1, 2), c, rng.randint(1, 7), rng.randint(1, 50)),
+        (rng.randint(1, 6), rng.randint(1, 70)),
+        crops=rng.choice((None, None, 2, "centre")),
+        flip=rng.choice((None, "last", "each")),
+        padding_mode=rng.choice(("constant", *BORDERS)),
+        dtype=rng.choice((torch.uint8, *IN_DTYPES)),
+        out_dtype=rng.choice(OUT_DTYPES),
+        order=rng.choice(("CHW", "HWC")),
+        layout=rng.choice(INPUT_LAYOUTS),
+        memory_format=rng.choice(FORMATS),
+        fills=rng.random() < 0.5,
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_random_cases(part: int) -> None:
+    for seed in range(part * 80, part * 80 + 80):
+        case = random_case(seed)
+        try:
+            check(case)
+        except Exception as error:
+            raise AssertionError(f"case {seed}: {case}") from error
+
+
+@pytest.mark.parametrize("order", ["CHW", "HWC"])
+@pytest.mark.parametrize("dtype", IN_DTYPES, ids=str)
+def test_torchvision_in_float32(dtype: torch.dtype, order: str) -> None:
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    images = torch.randint(256, (3, 3, 41, 52), dtype=torch.uint8)
+    images = images if dtype == torch.uint8 else (images / 255).to(dtype)
+    input = images if order == "CHW" else images.permute(0, 2, 3, 1).contiguous()
+    offsets = [[3, 4], [-5, 17], [20, -6]]
+
+    def normalized(window: Tensor) -> Tensor:
+        return TF.normalize(TF.to_dtype(window, torch.float32, scale=True), mean, std)
+
+    windows = []
+    for image, (y, x), flip in zip(images, offsets, (True, False, True), strict=True):
+        window = TF.crop(image, y, x, 30, 40)
+        windows.append(normalized(TF.horizontal_flip(window) if flip else window))
+    result = crop_mirror_normalize(
+        input,
+        torch.tensor(offsets),
+        (30, 40),
+        mean=mean,
+        std=std,
+        flip=torch.tensor([True, False, True]),
+        layout=order,
+    )
+    bound = 2**-21 * ((1 + channels(mean)) / channels(std))
+    assert_near(result, torch.stack(windows).double(), bound)
+    for size in ((30, 40), (31, 41), (60, 33), (41, 71), (64, 65)):
+        result = crop_mirror_normalize(input, None, size, mean=mean, std=std, layout=order)
+        assert_near(result, normalized(TF.center_crop(images, list(size))).double(), bound)
+
+
+@pytest.mark.parametrize("dtype", IN_DTYPES[1:], ids=str)
+@pytest.mark.parametrize("out_dtype", OUT_DTYPES, ids=str)
+def test_nan_and_infinity(dtype: torch.dtype, out_dtype: torch.dtype) -> None:
+    images = torch.randn(2, 3, 4, 45).to(dtype)
+    images.view(-1)[::7] = float("nan")
+    images.view(-1)[3::11] = float("inf")
+    images.view(-1)[5::13] = -float("inf")
+    expected = ((images.float() - channels(MEAN[:3])) / channels(STD[:3])).to(out_dtype)
+    for memory_format in FORMATS:
+        result = crop_mirror_normalize(
+            images,
+            torch.zeros(2, 2, dtype=torch.int64),
+            (4, 45),
+            mean=MEAN[:3],
+            std=STD[:3],
+            dtype=out_dtype,
+            memory_format=memory_format,
+        )
+        torch.testing.assert_close(result.contiguous(), expected, equal_nan=True)
+
+
+DALI_CASES: list[dict[str, Any]] = [
+    {"size": (20, 24), "mirror": 0, "position": (0.5, 0.5)},
+    {"size": (20, 24), "mirror": 1, "position": (0.0, 1.0)},
+    {"size": (33, 47), "mirror": 1, "position": (1.0, 0.25)},
+    {"size": (33, 1), "mirror": 0, "position": (0.3, 0.7)},
+]
+
+
+@pytest.mark.parametrize("case", DALI_CASES, ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_dali(case: dict[str, Any]) -> None:
+    pytest.importorskip("nvidia.dali")
+    from nvidia.dali import fn, pipeline_def, types
+
+    images = torch.randint(256, (2, 40, 50, 3), dtype=torch.uint8)
+    (h, w), (down, right) = case["size"], case["position"]
+    mean, std = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
+
+    @pipeline_def(batch_size=2, num_threads=1, device_id=None)
+    def pipeline() -> Any:
+        source = fn.external_source(source=lambda: [image.numpy() for image in images], layout="HWC")
+        return fn.crop_mirror_normalize(
+            source,
+            dtype=types.FLOAT,
+            output_layout="CHW",
+            crop=(h, w),
+            crop_pos_y=down,
+            crop_pos_x=right,
+            mirror=case["mirror"],
+            mean=mean,
+            std=std,
+        )
+
+    built = pipeline()
+    built.build()
+    (batch,) = built.run()
+    expected = torch.stack([torch.from_numpy(batch.at(i).copy()) for i in range(2)])
+    start = [round(down * (40 - h)), round(right * (50 - w))]
+    in_units, out_units = [m / 255 for m in mean], [s / 255 for s in std]
+    result = crop_mirror_normalize(
+        images,
+        torch.tensor([start, start]),
+        (h, w),
+        mean=in_units,
+        std=out_units,
+        flip=torch.tensor([bool(case["mirror"])] * 2),
+        layout="HWC",
+    )
+    assert_near(result, expected.double(), 2**-21 * (1 + channels(mean) / 255) / channels(out_units))
+
+
+def as_they_are(pixels: Tensor, dtype: torch.dtype) -> list[Tensor]:
+    """A line of pixels, converted: in vectors, one by one, and by the fallback; planar and channel by channel."""
+    line = pixels.view(1, 1, 1, -1)
+    start = torch.zeros(1, 2, dtype=torch.int64)
+    results = []
+    for memory_format, of_each_width in itertools.product(FORMATS, (16, 7)):
+        n = line.size(-1) // of_each_width
+        rows = line[..., : n * of_each_width].view(1, 1, n, of_each_width)
+        results.append(
+            crop_mirror_normalize(
+                rows, start, rows.shape[-2:], mean=[0], std=[1], dtype=dtype, memory_format=memory_format
+            ).flatten()
+        )
+    results.append(by_fallback(line, start, line.shape[-2:], mean=[0.0], std=[1.0], dtype=dtype).flatten())
+    return results
+
+
+def assert_same_bits(results: list[Tensor], expected: Tensor) -> None:
+    nan = expected.isnan()
+    for result in results:
+        assert result.dtype == expected.dtype
+        n = result.numel()
+        assert expected.numel() - n < 16
+        assert torch.equal(result.isnan(), nan[:n])
+        bits = (torch.where(nan[:n], torch.zeros_like(t[:n]), t[:n]) for t in (result, expected))
+        whole = torch.int32 if expected.itemsize == 4 else torch.int16
+        assert torch.equal(*(b.view(whole) for b in bits))
+
+
+@pytest.mark.parametrize("dtype", OUT_DTYPES[1:], ids=str)
+def test_every_half_and_bfloat16(dtype: torch.dtype) -> None:
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    for out_dtype in (torch.float32, dtype):
+        assert_same_bits(as_they_are(every, out_dtype), every.to(out_dtype))
+
+
+def ties_and_their_neighbours() -> Tensor:
+    """Floats around all that a half or bfloat16 may be rounded at: its numbers, the middles between them, the ends."""
+    every = torch.arange(2**16, dtype=torch.int32)
+    halves = every.to(torch.int16).view(torch.float16).float()
+    halves = halves[halves.isfinite()].sort().values
+    middles = (halves[1:] + halves[:-1]) / 2
+    patterns = [(every << 16), (every << 16) + 2**15, halves.view(torch.int32), middles.view(torch.int32)]
+    patterns += [torch.tensor([65519.0, 65520.0, 65536.0, 3.4e38, 1e-45, 2.0**-25, 2.0**-24]).view(torch.int32)]
+    near = torch.cat([(p + step) for p in patterns for step in (-1, 0, 1)])
+    return near.view(torch.float32)
+
+
+@pytest.mark.parametrize("dtype", OUT_DTYPES[1:], ids=str)
+def test_floats_are_rounded_to_nearest_even(dtype: torch.dtype) -> None:
+    floats = ties_and_their_neighbours()
+    expected = floats.to(dtype)
+    assert expected.isinf().any()
+    assert (expected.abs() < torch.finfo(dtype).tiny).sum() > 1000
+    assert_same_bits(as_they_are(floats, dtype), expected)
+
+
+@pytest.mark.parametrize("dtype", OUT_DTYPES, ids=str)
+def test_every_byte(dtype: torch.dtype) -> None:
+    every = torch.arange(256, dtype=torch.uint8)
+    for result in as_they_are(every, dtype):
+        exact = every[: result.numel()].double() / 255
+        assert_near(result, exact, exact * {4: 2**-22, 2: 2**-8 if dtype == torch.bfloat16 else 2**-11}[dtype.itemsize])
+    scaled = [
+        crop_mirror_normalize(every.view(1, 1, 1, -1), None, (1, w), mean=[0], std=[1 / 255], dtype=torch.float32)
+        for w in (256, 255, 15)
+    ]
+    assert torch.equal(scaled[0].flatten(), every.float())
+
+
+PHOTOS = torch.randint(256, (2, 5, 7, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+NUMBERS: dict[str, Any] = {"mean": [0.5, 0.2, 0.1], "std": [0.5, 2.0, 1.5]}
+
+
+def places(*batch: int, crops: int | None = None) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(-3, 4, (*batch, 2) if crops is None else (*batch, crops, 2), generator=generator)
+
+
+def test_negative_views_and_lazy_clones() -> None:
+    images = torch.randn(2, 3, 5, 7)
+    expected = crop_mirror_normalize(-images, places(2), (4, 6), **NUMBERS)
+    assert torch.equal(crop_mirror_normalize(torch._neg_view(images), places(2), (4, 6), **NUMBERS), expected)
+    out = torch.zeros_like(expected)
+    crop_mirror_normalize(-images, -torch._neg_view(places(2)), (4, 6), **NUMBERS, out=torch._neg_view(out))
+    assert torch.equal(-out, expected) or torch.equal(out, -expected)
+    was = images.clone()
+    clone = torch._lazy_clone(images)
+    crop_mirror_normalize(images, None, (5, 7), **NUMBERS, out=clone)
+    assert torch.equal(images, was)
+    assert torch.equal(clone, crop_mirror_normalize(images, None, (5, 7), **NUMBERS))
+
+
+def test_out_is_resized(capfd: pytest.CaptureFixture[str]) -> None:
+    for memory_format in FORMATS:
+        arguments = {**NUMBERS, "layout": "HWC", "memory_format": memory_format}
+        expected = crop_mirror_normalize(PHOTOS, places(2), (4, 6), **arguments)
+        for out, warned in ((torch.empty(0), False), (torch.empty(3, 3), True)):
+            assert crop_mirror_normalize(PHOTOS, places(2), (4, 6), **arguments, out=out) is out
+            assert ("An output with one or more elements was resized" in capfd.readouterr().err) == warned
+            assert torch.equal(out, expected)
+
+
+def _write(way: str, *arguments: Any, **options: Any) -> None:
+    if way == "fallback":
+        OP.out._op_dk(DispatchKey.CompositeExplicitAutograd, *arguments, **options)
+    else:
+        crop_mirror_normalize(*arguments, **options)
+
+
+@pytest.mark.parametrize("way", ["eager", "fallback"])
+def test_out_that_shares_memory(way: str) -> None:
+    base = torch.zeros(100)
+    images = base[10:80].view(1, 2, 5, 7)
+    offsets, flip = base[:4].view(torch.int64).view(1, 2), base[99:].view(torch.bool)[:1]
+    arguments = {"mean": [0.5, 0.5], "std": [0.5, 0.5], "flip": flip}
+    for begin, count, argument in ((79, 6, "input"), (5, 6, "input"), (3, 3, "offsets"), (94, 3, "flip")):
+        out = base[begin : begin + 2 * count].view(1, 2, 1, count)
+        with raises_exactly(RuntimeError, f"crop_mirror_normalize: out must not share memory with {argument}"):
+            _write(way, images, offsets, [1, count], **arguments, out=out)
+    assert not base.any()
+    _write(way, images, offsets, [1, 5], **arguments, out=base[80:90].view(1, 2, 1, 5))
+    assert (base[80:90] == -1).all()
+    assert base.count_nonzero() == 10
+
+
+def test_out_that_is_refused() -> None:
+    images = torch.randn(2, 3, 5, 7)
+
+    def write(images: Tensor, out: Tensor, **options: Any) -> None:
+        crop_mirror_normalize(images, places(2), (4, 6), **NUMBERS, **options, out=out)
+
+    for out, options, text in (
+        (torch.empty(2, 3, 4, 6).half(), {}, "out must be of dtype float32, got float16"),
+        (torch.empty(2, 3, 4, 6), {"dtype": torch.bfloat16}, "out must be of dtype bfloat16, got float32"),
+        (torch.empty(2, 3, 4, 6, device="meta"), {}, "out must be on input's device cpu, got meta"),
+        (
+            torch.empty(3, 4, 6).expand(2, 3, 4, 6),
+            {},
+            "out must not have elements that share memory, got one of sizes [2, 3, 4, 6] and strides [0, 24, 6, 1]",
+        ),
+    ):
+        with raises_exactly(RuntimeError, f"crop_mirror_normalize: {text}"):
+            write(images, out, **options)
+    text = "crop_mirror_normalize: out cannot be given where input or out takes part in autograd"
+    expected = crop_mirror_normalize(images, places(2), (4, 6), **NUMBERS)
+    for input, out in (
+        (images.clone().requires_grad_(), torch.empty(2, 3, 4, 6)),
+        (images, torch.empty(2, 3, 4, 6, requires_grad=True)),
+    ):
+        with raises_exactly(RuntimeError, text):
+            write(input, out)
+        with torch.no_grad():
+            write(input, out)
+        assert torch.equal(out, expected)
+    with dual_level(), raises_exactly(RuntimeError, text):
+        write(make_dual(images, images), torch.empty(2, 3, 4, 6))
+
+
+def composed(
+    images: Tensor,
+    offsets: Tensor | None,
+    size: tuple[int, int],
+    *,
+    mean: list[float],
+    std: list[float],
+    order: str,
+    fill: float,
+    **places: Any,
+) -> Tensor:
+    """The same of ops that have gradients of their own, in float64."""
+    images = (images if order == "CHW" else images.permute(0, 3, 1, 2)).double()
+    if offsets is None:
+        # round() takes the even number of two as near: so does torchvision's rounding. Where it pads, it floors.
+        start = [
+            round((i - s) / 2) if i >= s else -((s - i) // 2) for i, s in zip(images.shape[-2:], size, strict=True)
+        ]
+        offsets = torch.tensor([start]).expand(images.size(0), 2)
+    cropped = crop_at(images, offsets, size, fill=fill, **places)
+    return (cropped - channels(mean)) / channels(std)
+
+
+DERIVATIVE_CASES = [
+    (crops, padding_mode, order, flips, dtype)
+    for crops, padding_mode, order, flips in itertools.product(
+        (None, "centre", 2), BORDERS, ("CHW", "HWC"), (None, "last", "each")
+    )
+    for dtype in (torch.float32, torch.float16)
+    if dtype == torch.float32 or flips == "last"
+]
+
+
+def test_derivatives() -> None:
+    """Gradients, tangents, and the gradients of the gradients."""
+    for crops, padding_mode, order, flips, dtype in DERIVATIVE_CASES:
+        torch.default_generator.manual_seed(0)
+        images = torch.randn((2, 3, 5, 6) if order == "CHW" else (2, 5, 6, 3)).to(dtype).requires_grad_()
+        shape = (2, crops, 2) if isinstance(crops, int) else (2, 2)
+        offsets = None if crops == "centre" else torch.randint(-3, 4, shape)
+        flip = None if flips is None else torch.rand(shape if flips == "each" else shape[:-1]) < 0.5
+        around = {"flip": flip, "padding_mode": padding_mode}
+        rough = 1e-5 if dtype == torch.float32 else 2e-2
+
+        def ours(images: Tensor, **numbers: Any) -> Tensor:
+            return crop_mirror_normalize(
+                images,
+                offsets,
+                (4, 7),
+                **(NUMBERS | numbers),
+                **around,
+                layout=order,
+                fill=0.25,  # noqa: B023
+            )
+
+        result, expected = ours(images), composed(images, offsets, (4, 7), **NUMBERS, **around, order=order, fill=0.25)
+        torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
+        upstream = torch.randn(result.shape, requires_grad=True)
+        (gradient,) = torch.autograd.grad(result, images, upstream, create_graph=True)
+        (wanted,) = torch.autograd.grad(expected, images, upstream.double(), create_graph=True)
+        assert (gradient.dtype, gradient.shape) == (dtype, images.shape)
+        torch.testing.assert_close(gradient, wanted, atol=rough, rtol=rough)
+        for _ in range(2):
+            assert torch.equal(torch.autograd.grad(ours(images), images, upstream)[0], gradient)
+        other = torch.randn_like(gradient)
+        (second,) = torch.autograd.grad(gradient, upstream, other)
+        (wanted,) = torch.autograd.grad(wanted, upstream, other)
+        torch.testing.assert_close(second, wanted, atol=rough, rtol=rough)
+        # It is linear but for what mean and fill add: the tangent's product with upstream is that of the gradient.
+        tangent = torch.randn_like(images)
+        with dual_level():
+            moved = unpack_dual(ours(make_dual(images.detach(), tangent))).tangent
+        torch.testing.assert_close(
+            (moved.double() * upstream).sum(), (tangent.double() * gradient).sum(), atol=20 * rough, rtol=rough
+        )
+        torch.testing.assert_close(
+            moved,
+            second if other is tangent else ours(tangent, mean=[0] * 3) - ours(torch.zeros_like(tangent), mean=[0] * 3),
+            atol=1e-4,
+            rtol=1e-4,
+        )
+
+
+def test_bytes_have_no_gradient() -> None:
+    result = crop_mirror_normalize(PHOTOS, None, (4, 6), **NUMBERS, layout="HWC")
+    assert not result.requires_grad
+
+
+def test_gradient_of_a_low_precision_result() -> None:
+    images = torch.randn(2, 3, 5, 6, requires_grad=True)
+    for dtype in OUT_DTYPES[1:]:
+        result = crop_mirror_normalize(images, places(2), (4, 7), **NUMBERS, dtype=dtype)
+        upstream = torch.randn_like(result)
+        (gradient,) = torch.autograd.grad(result, images, upstream)
+        wide = crop_mirror_normalize(images, places(2), (4, 7), **NUMBERS)
+        (wanted,) = torch.autograd.grad(wide, images, upstream.float())
+        assert torch.equal(gradient, wanted)
+
+
+@pytest.mark.parametrize("changed", ["offsets", "flip"])
+def test_places_changed_before_backward_raise(changed: str) -> None:
+    images = torch.randn(2, 3, 5, 7, requires_grad=True)
+    arguments = {"offsets": places(2), "flip": torch.tensor([True, False])}
+    result = crop_mirror_normalize(images, arguments["offsets"], (4, 6), **NUMBERS, flip=arguments["flip"])
+    result.sum().backward(retain_graph=True)
+    arguments[changed].zero_()
+    with pytest.raises(RuntimeError, match="has been modified by an inplace operation"):
+        result.sum().backward()
+
+
+def test_backward_needs_not_the_images() -> None:
+    images = torch.randn(2, 3, 5, 7, requires_grad=True)
+    scaled = images * 1
+    loss = crop_mirror_normalize(scaled, places(2), (4, 6), **NUMBERS).sum()
+    with torch.no_grad():
+        scaled.zero_()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("crops", [None, "centre", 3])
+@pytest.mark.parametrize("padding_mode", BORDERS)
+def test_vmap(padding_mode: str, crops: int | str | None) -> None:
+    k = crops if isinstance(crops, int) else None
+    batch, many = torch.randn(4, 2, 5, 7, 3), places(4, 2, crops=k)
+    flips = torch.rand(many.shape[:-1]) < 0.5
+
+    def crop(images: Tensor, offsets: Tensor, flip: Tensor | None) -> Tensor:
+        return crop_mirror_normalize(
+            images,
+            None if crops == "centre" else offsets,
+            (4, 9),
+            **NUMBERS,
+            flip=flip,
+            padding_mode=padding_mode,
+            layout="HWC",
+            fill=[2.5, 1.0, 0.0],
+        )
+
+    for arguments in itertools.product((batch, batch[0]), (many, many[0]), (flips, flips[0], None)):
+        in_dims = tuple(
+            0 if any(argument is batched for batched in (batch, many, flips)) else None for argument in arguments
+        )
+        if in_dims == (None, None, None) or (crops == "centre" and in_dims[0] is None):
+            continue
+        expected = [
+            crop(*(a if d is None else a[i] for a, d in zip(arguments, in_dims, strict=True)))  # type: ignore
+            for i in range(4)
+        ]
+        assert torch.equal(vmap(crop, in_dims)(*arguments), torch.stack(expected))
+    last = vmap(crop, (-1, 1, None))(batch.movedim(0, -1), many.movedim(0, 1), None)
+    assert torch.equal(last, vmap(crop, (0, 0, None))(batch, many, None))
+
+
+def test_out_under_functionalize() -> None:
+    def write(images: Tensor, offsets: Tensor) -> Tensor:
+        base = torch.zeros(4, 3, 4, 8)
+        crop_mirror_normalize(images, offsets, (4, 6), **NUMBERS, layout="HWC", out=base[1:3, ..., 1:7])
+        return base * 2
+
+    assert_same(functionalize(write)(PHOTOS, places(2)), write(PHOTOS, places(2)))
+    text = "crop_mirror_normalize: out must be of dtype float32, got float64"
+    with raises_exactly(RuntimeError, text):
+        functionalize(lambda x: crop_mirror_normalize(x, None, (4, 6), **NUMBERS, out=x.new_empty(1).double()))(
+            torch.zeros(2, 3, 5, 7)
+        )
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_opcheck() -> None:
+    images = torch.randn(2, 3, 5, 7, requires_grad=True)
+    flip = torch.tensor([True, False])
+    last = {"layout": "HWC", "dtype": torch.bfloat16, "memory_format": torch.channels_last}
+    torch.library.opcheck(OP.default, (images, places(2, crops=3), [4, 9]), {**NUMBERS, "padding_mode": "reflect"})
+    torch.library.opcheck(OP.default, (images, None, [4, 4]), {**NUMBERS, "flip": flip})
+    torch.library.opcheck(OP.default, (PHOTOS, None, [4, 4]), {**NUMBERS, **last})
+    torch.library.opcheck(
+        OP.out, (PHOTOS, places(2), [4, 4]), {**NUMBERS, "layout": "HWC", "out": torch.empty(2, 3, 4, 4)}
+    )
+
+
+@pytest.fixture
+def _fresh_dynamo() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+@pytest.mark.usefixtures("_fresh_dynamo")
+def test_compile(backend: str) -> None:
+    def program(images: Tensor, offsets: Tensor | None, flip: Tensor) -> Tensor:
+        size = (images.size(-2) - 1, images.size(-1) + 2)
+        return crop_mirror_normalize(images.sin(), offsets, size, **NUMBERS, flip=flip, fill=1.0).cos()
+
+    compiled = torch.compile(program, fullgraph=True, dynamic=True, backend=backend)
+    shapes = ((5, 3, 8, 10), (6, 3, 9, 17))[: 1 if backend == "inductor" else 2]
+    for shape, centre in itertools.product(shapes, (False, True)):
+        leaf = torch.randn(shape, requires_grad=True)
+        arguments = (leaf, None if centre else places(shape[0]), torch.rand(shape[0]) < 0.5)
+        result, expected = compiled(*arguments), program(*arguments)
+        torch.testing.assert_close(result, expected)
+        assert result.stride() == expected.stride()
+        upstream = torch.randn_like(result)
+        torch.testing.assert_close(*(torch.autograd.grad(output, leaf, upstream)[0] for output in (result, expected)))
+
+
+@pytest.mark.usefixtures("_fresh_dynamo")
+def test_compile_with_out() -> None:
+    def write(images: Tensor, offsets: Tensor) -> Tensor:
+        out = torch.empty(2, 3, 4, 6)
+        crop_mirror_normalize(images, offsets, (4, 6), **NUMBERS, layout="HWC", out=out)
+        return out * 2
+
+    compiled = torch.compile(write, fullgraph=True, backend="aot_eager")
+    assert_same(compiled(PHOTOS, places(2)), write(PHOTOS, places(2)))
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.usefixtures("_fresh_dynamo")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_compiled_autograd(backend: str) -> None:
+    flips = torch.tensor([[True, False], [False, True]])
+    chw, hwc = torch.randn(2, 3, 5, 7), torch.randn(2, 5, 7, 3)
+    # Each differs in one thing that the graph is compiled for, or that it reads.
+    for images, offsets, flip, padding_mode, std in (
+        (chw, places(2), None, "constant", [0.5, 2.0, 1.5]),
+        (chw, places(2) + 1, None, "constant", [0.5, 2.0, 1.5]),
+        (chw, places(2) + 1, None, "constant", [0.5, 2.5, 1.5]),
+        (chw, places(2) + 1, None, "reflect", [0.5, 2.5, 1.5]),
+        (chw, places(2) + 1, flips, "reflect", [0.5, 2.5, 1.5]),
+        (chw, places(2) + 1, ~flips, "reflect", [0.5, 2.5, 1.5]),
+        (hwc, places(2) + 1, ~flips, "reflect", [0.5, 2.5, 1.5]),
+        (chw, None, ~flips, "reflect", [0.5, 2.5, 1.5]),
+        (chw, places(2, crops=3), None, "reflect", [0.5, 2.5, 1.5]),
+        (chw.half(), places(2), None, "reflect", [0.5, 2.5, 1.5]),
+    ):
+        leaf = images.clone().requires_grad_()
+        result = crop_mirror_normalize(
+            leaf * 2,
+            offsets,
+            (4, 6),
+            mean=[0.0] * 3,
+            std=std,
+            flip=flip,
+            padding_mode=padding_mode,
+            layout="HWC" if images is hwc else "CHW",
+        )
+        loss = (result * torch.arange(result.numel()).view(result.shape)).sum()
+        (expected,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+        with compiled_autograd._enable(torch.compile(backend=backend, fullgraph=True)):
+            loss.backward()
+        assert torch.equal(leaf.grad, expected)
+
+
+def test_traces() -> None:
+    def crop(images: Tensor, offsets: Tensor) -> Tensor:
+        return crop_mirror_normalize(images, offsets, (4, 6), **NUMBERS, padding_mode="circular")
+
+    arguments = torch.randn(2, 3, 5, 7), places(2)
+    others = torch.randn(4, 3, 8, 6), places(4)
+    for traced in (
+        torch.jit.trace(crop, arguments),
+        torch.fx.experimental.proxy_tensor.make_fx(crop, tracing_mode="symbolic")(*arguments),
+    ):
+        for each in (arguments, others):
+            assert torch.equal(traced(*each), crop(*each))
