@@ -1,10 +1,14 @@
-"""crop_mirror_normalize: values as torchvision's in float64, memory, gradients and errors, in each way that it is run."""
+"""crop_mirror_normalize: values as torchvision's in float64, memory, gradients, errors; each way that it is run."""
 
+import copy
+import io
 import itertools
+import pickle
 import random
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +20,11 @@ from op_tester import LAYOUTS, OUT_LAYOUTS, assert_same
 from torch import Tensor
 from torch._C import DispatchKey
 from torch._dynamo import compiled_autograd
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functionalize, vmap
 
+from torchcrop_fast import CropMirrorNormalize, memory
 from torchcrop_fast.functional import crop_at, crop_mirror_normalize
 
 OP = torch.ops.torchcrop_fast.crop_mirror_normalize
@@ -41,12 +47,6 @@ def raises_exactly(kind: type[BaseException], text: str) -> Any:
 
 def channels(numbers: Any) -> Tensor:
     return torch.tensor(numbers, dtype=torch.float64).view(-1, 1, 1)
-
-
-def strides_of(shape: tuple[int, ...], memory_format: torch.memory_format) -> tuple[int, ...]:
-    """Several crops of an image count as images."""
-    flat = torch.empty((1, *shape[-3:]), device="meta").to(memory_format=memory_format)
-    return (*(shape[-3:].numel() * max(shape[1], 1) for _ in shape[4:]), shape[-3:].numel(), *flat.stride()[1:])
 
 
 def by_fallback(*arguments: Any, **options: Any) -> Tensor:
@@ -214,12 +214,10 @@ def test_each_width_of_each_number_of_channels(
         torch.default_generator.manual_seed(c)
         input = case.make_input()
         expected, tolerance = expect(input, case, offsets, None)
-        whole, near = expected, tolerance
         for width in range(1, 71):
             result = crop_mirror_normalize(input, offsets, (2, width), flip=flip, **case.options)
-            first, second = whole[:1, ..., :width], whole[1:, ..., :width].flip(-1)
-            near = torch.cat([tolerance[:1, ..., :width], tolerance[1:, ..., :width].flip(-1)])
-            assert_near(result, torch.cat([first, second]), near)
+            seen, near = (torch.cat([t[:1, ..., :width], t[1:, ..., :width].flip(-1)]) for t in (expected, tolerance))
+            assert_near(result, seen, near)
 
 
 def random_case(seed: int) -> Case:
@@ -558,17 +556,8 @@ def test_derivatives() -> None:
         around = {"flip": flip, "padding_mode": padding_mode}
         rough = 1e-5 if dtype == torch.float32 else 2e-2
 
-        def ours(images: Tensor, **numbers: Any) -> Tensor:
-            return crop_mirror_normalize(
-                images,
-                offsets,
-                (4, 7),
-                **(NUMBERS | numbers),
-                **around,
-                layout=order,
-                fill=0.25,  # noqa: B023
-            )
-
+        options = {**NUMBERS, **around, "layout": order, "fill": 0.25}
+        ours = partial(crop_mirror_normalize, offsets=offsets, size=(4, 7), **options)
         result, expected = ours(images), composed(images, offsets, (4, 7), **NUMBERS, **around, order=order, fill=0.25)
         torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
         upstream = torch.randn(result.shape, requires_grad=True)
@@ -589,12 +578,8 @@ def test_derivatives() -> None:
         torch.testing.assert_close(
             (moved.double() * upstream).sum(), (tangent.double() * gradient).sum(), atol=20 * rough, rtol=rough
         )
-        torch.testing.assert_close(
-            moved,
-            second if other is tangent else ours(tangent, mean=[0] * 3) - ours(torch.zeros_like(tangent), mean=[0] * 3),
-            atol=1e-4,
-            rtol=1e-4,
-        )
+        linear = ours(tangent, mean=[0] * 3, fill=0)
+        torch.testing.assert_close(moved, linear, atol=rough, rtol=rough)
 
 
 def test_bytes_have_no_gradient() -> None:
@@ -783,3 +768,411 @@ def test_traces() -> None:
     ):
         for each in (arguments, others):
             assert torch.equal(traced(*each), crop(*each))
+
+
+@dataclass(frozen=True)
+class Large:
+    """Many small images in one call, whose results are known from calls that are small: stored past the caches."""
+
+    channels: int
+    order: str
+    dtype: torch.dtype
+    out_dtype: torch.dtype
+    memory_format: torch.memory_format
+    padding_mode: str
+    width: int
+
+
+LARGE = [
+    Large(3, "HWC", torch.uint8, torch.float32, torch.contiguous_format, "constant", 301),
+    Large(3, "HWC", torch.uint8, torch.bfloat16, torch.channels_last, "reflect", 300),
+    Large(4, "CHW", torch.uint8, torch.float16, torch.contiguous_format, "constant", 283),
+    Large(2, "CHW", torch.float16, torch.float32, torch.channels_last, "constant", 290),
+]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_large_results_are_as_small_ones(case: Large, threads: int, set_num_threads: Callable[[int], None]) -> None:
+    cache = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+    streamed = min(int(cache.read_text().rstrip("K\n")) * 1024 if cache.exists() else 2**25, 2**28)
+    h, c = 257, case.channels
+    bytes_a_window = h * case.width * c * (case.dtype.itemsize + case.out_dtype.itemsize)
+    k = int(streamed * 1.2) // bytes_a_window // 2 + 2
+    few = Case((2, c, 260, 290), (h, case.width), dtype=case.dtype, order=case.order)
+    torch.default_generator.manual_seed(0)
+    images = few.make_input()
+    few = replace(few, out_dtype=case.out_dtype, padding_mode=case.padding_mode, memory_format=case.memory_format)
+    different = torch.tensor([[0, 0], [-20, -30], [30, 25]])
+    which = (torch.arange(2 * k) % 3).view(2, k)
+    flip = (torch.arange(2 * k) % 2 == 1).view(2, k)
+
+    def crop(images: Tensor, offsets: Tensor, flip: Tensor, out: Tensor | None = None) -> Tensor:
+        return crop_mirror_normalize(images, offsets, few.size, **few.options, flip=flip, out=out)
+
+    set_num_threads(threads)
+    small = {
+        (i, j, mirrored): crop(images[i : i + 1], different[j : j + 1], torch.tensor([mirrored]))[0]
+        for i, j, mirrored in itertools.product(range(2), range(3), (False, True))
+    }
+
+    def assert_right(large: Tensor) -> None:
+        for i, j in itertools.product(range(2), range(k)):
+            assert torch.equal(large[i, j], small[i, int(which[i, j]), bool(flip[i, j])])
+
+    memory.set_cache_limit(2**30)
+    for reused in range(2):
+        hits = memory.stats()["hits"]
+        large = crop(images, different[which], flip)
+        assert large.nbytes / large.itemsize * (large.itemsize + images.itemsize) > 1.2 * streamed
+        assert memory.stats()["hits"] >= hits + reused
+        assert_right(large)
+        strides = large.stride()
+        large.fill_(99)
+        del large
+    # Memory that begins at no cache line.
+    numel = 2 * k * c * h * case.width
+    for begin in (1, 9):
+        base = torch.full((numel + 64,), -77.0, dtype=case.out_dtype)
+        out = base.as_strided((2, k, c, h, case.width), strides, begin)
+        crop(images, different[which], flip, out)
+        assert_right(out)
+        assert (base[:begin] == -77).all()
+        assert (base[begin + numel :] == -77).all()
+
+
+def random_results(count: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Results of random cases in float32, their values, and how far they may be from them."""
+    results = []
+    for seed in range(count):
+        case = replace(random_case(seed), out_dtype=torch.float32)
+        torch.default_generator.manual_seed(seed)
+        input = case.make_input()
+        offsets, flip = case.make_places()
+        result = crop_mirror_normalize(input, offsets, case.size, **case.options, flip=flip)
+        results.append((result, *expect(input, case, offsets, flip)))
+    return results
+
+
+@pytest.mark.skipif(not HAS_AVX2, reason="this CPU has no AVX2")
+def test_each_capability_is_as_near(monkeypatch, fresh_python, tmp_path) -> None:
+    computed = {}
+    for capability in ("default", "avx2"):
+        monkeypatch.setenv(VARIABLE, capability)
+        monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # threads that wait take no core from those that work
+        path = tmp_path / capability
+        printed = fresh_python(
+            """
+            import sys
+            sys.path.insert(0, sys.argv[1])
+            import test_crop_mirror_normalize as tests
+            import torch
+            from torchcrop_fast import _C
+
+            for seed in range(1000, 1150):
+                tests.check(tests.random_case(seed))
+            for dtype in tests.OUT_DTYPES[1:]:
+                tests.test_every_half_and_bfloat16(dtype)
+                tests.test_floats_are_rounded_to_nearest_even(dtype)
+            torch.save([result for result, *_ in tests.random_results(100)], sys.argv[2])
+            print(_C.cpu_capability())
+            """,
+            str(Path(__file__).parent),
+            str(path),
+        )
+        assert printed.strip() == capability
+        computed[capability] = torch.load(path)
+    for default, avx2, (_, _, tolerance) in zip(*computed.values(), random_results(100), strict=True):
+        assert_near(default, avx2.double(), 2 * tolerance)
+
+
+Arguments = dict[str, Any]
+
+
+def _with_out(arguments: Arguments) -> Tensor:
+    dtype = arguments.get("dtype", torch.float32)
+    return crop_mirror_normalize(**arguments, out=torch.empty(0, dtype=dtype, device=arguments["input"].device))
+
+
+def _to_meta(arguments: Arguments) -> Arguments:
+    return {name: a.to("meta") if isinstance(a, Tensor) else a for name, a in arguments.items()}
+
+
+def _fake(arguments: Arguments) -> Tensor:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        return crop_mirror_normalize(**arguments)
+
+
+def _with_grad(arguments: Arguments) -> Tensor:
+    input = arguments["input"].clone()
+    return crop_mirror_normalize(**{**arguments, "input": input.requires_grad_(input.is_floating_point())})
+
+
+def _vmap(arguments: Arguments) -> Tensor:
+    rest = {**arguments}
+    input = rest.pop("input")
+    return vmap(lambda input: crop_mirror_normalize(input, **rest))(input.expand(2, *input.shape))
+
+
+# The ways into the op that raise its text as it is. TorchScript wraps it.
+WAYS: dict[str, Callable[[Arguments], Tensor]] = {
+    "eager": lambda arguments: crop_mirror_normalize(**arguments),
+    "op": lambda arguments: OP(**arguments),
+    "out": _with_out,
+    "meta": lambda arguments: crop_mirror_normalize(**_to_meta(arguments)),
+    "meta out": lambda arguments: _with_out(_to_meta(arguments)),
+    "fake": _fake,
+    "grad": _with_grad,
+    "vmap": _vmap,
+    "fallback": lambda arguments: by_fallback(**arguments),
+}
+
+
+def whole(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.int64)
+
+
+OUTS = "must be float32, float16 or bfloat16, got"
+OFFSETS = "offsets must be of shape [2, 2] or [2, K, 2], got"
+# What is wrong with a crop of (3, 4) from two images (3, 8, 9), and the text after the op's name.
+ERRORS: list[tuple[Arguments, str]] = [
+    *(
+        ({"input": torch.zeros(2, 3, 8, 9, dtype=dtype)}, f"{text}, got {str(dtype).removeprefix('torch.')}")
+        for text in ("input must be of dtype uint8, float16, bfloat16 or float32",)
+        for dtype in (torch.float64, torch.int32, torch.bool, torch.int8)
+    ),
+    ({"dtype": torch.int32}, f"dtype {OUTS} int32"),
+    ({"dtype": torch.float64}, f"dtype {OUTS} float64"),
+    ({"dtype": torch.uint8}, f"dtype {OUTS} uint8"),
+    ({"layout": "WHC"}, "layout must be 'CHW' or 'HWC', got 'WHC'"),
+    ({"layout": "chw"}, "layout must be 'CHW' or 'HWC', got 'chw'"),
+    (
+        {"memory_format": torch.preserve_format},
+        "memory_format must be contiguous_format or channels_last, got Preserve",
+    ),
+    (
+        {"memory_format": torch.channels_last_3d},
+        "memory_format must be contiguous_format or channels_last, got ChannelsLast3d",
+    ),
+    ({"input": torch.zeros(3, 8, 9)}, "input must be of shape [N, C, H, W], got [3, 8, 9]"),
+    (
+        {"input": torch.zeros(1, 2, 3, 8, 9), "layout": "HWC"},
+        "input must be of shape [N, H, W, C], got [1, 2, 3, 8, 9]",
+    ),
+    ({"size": (3,)}, "size must hold two positive ints, got [3]"),
+    ({"size": (3, 4, 5)}, "size must hold two positive ints, got [3, 4, 5]"),
+    ({"size": (0, 4)}, "size must hold two positive ints, got [0, 4]"),
+    ({"size": (3, -4)}, "size must hold two positive ints, got [3, -4]"),
+    ({"mean": [0.5, 0.5]}, "mean must hold a number for each channel: 3, got 2"),
+    ({"mean": [0.5]}, "mean must hold a number for each channel: 3, got 1"),
+    ({"std": [0.5] * 4}, "std must hold a number for each channel: 3, got 4"),
+    ({"std": []}, "std must hold a number for each channel: 3, got 0"),
+    ({"layout": "HWC"}, "mean must hold a number for each channel: 9, got 3"),
+    ({"fill": [1.0, 2.0]}, "fill must hold a number, or one for each channel: 3, got 2"),
+    ({"fill": []}, "fill must hold a number, or one for each channel: 3, got 0"),
+    ({"mean": [0.5, float("nan"), 0.5]}, "mean must hold finite numbers, got nan"),
+    ({"std": [1.0, 1.0, float("inf")]}, "std must hold finite numbers, got inf"),
+    ({"fill": [-float("inf")]}, "fill must hold finite numbers, got -inf"),
+    ({"std": [1.0, 0.0, 1.0]}, "std must not be 0"),
+    ({"std": [1.0, -0.0, 1.0]}, "std must not be 0"),
+    ({"offsets": whole(2, 2).int()}, "offsets must be of dtype int64, got int32"),
+    ({"offsets": whole(3, 2)}, f"{OFFSETS} [3, 2]"),
+    ({"offsets": whole(2, 3)}, f"{OFFSETS} [2, 3]"),
+    ({"offsets": whole(2)}, f"{OFFSETS} [2]"),
+    ({"offsets": whole(2, 5, 3)}, f"{OFFSETS} [2, 5, 3]"),
+    ({"flip": whole(2)}, "flip must be of dtype bool, got int64"),
+    ({"flip": whole(3) > 0}, "flip must be of shape [2] or [2, 2], got [3]"),
+    ({"flip": whole(3) > 0, "offsets": None}, "flip must be of shape [2] or [2, 2], got [3]"),
+    ({"flip": whole(2) > 0, "offsets": whole(2, 5, 2)}, "flip must be of shape [2, 5] or [2, 5, 2], got [2]"),
+    (
+        {"padding_mode": "edge"},
+        "padding_mode must be 'constant', 'replicate', 'reflect', 'symmetric' or 'circular', got 'edge'",
+    ),
+    *(
+        (
+            {"input": torch.zeros(2, 3, *spatial), "padding_mode": padding_mode},
+            f"dim {dim} must not be of size 0 where the border repeats what is in it",
+        )
+        for padding_mode in BORDERS[1:]
+        for spatial, dim in (((0, 9), 2), ((8, 0), 3))
+    ),
+    (
+        {"size": (2**40, 2**40)},
+        "the result must be smaller than 2^63 bytes, got sizes [2, 3, 1099511627776, 1099511627776]"
+        " and 4 bytes an element",
+    ),
+]
+
+
+def with_defaults(wrong: Arguments) -> Arguments:
+    usual = {"input": torch.zeros(2, 3, 8, 9), "offsets": whole(2, 2), "size": [3, 4]}
+    return usual | {"mean": [0.5] * 3, "std": [0.5] * 3} | wrong
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_errors(way: str) -> None:
+    assert WAYS[way](with_defaults({})).shape[-4:] == (2, 3, 3, 4)
+    for wrong, text in ERRORS:
+        arguments = with_defaults(wrong)
+        if "out" in way and text.startswith("dtype"):
+            continue  # says what is wrong with out
+        with raises_exactly(RuntimeError, f"crop_mirror_normalize: {text}"):
+            WAYS[way](arguments)
+
+
+def test_errors_in_torchscript() -> None:
+    scripted = torch.jit.script(crop_mirror_normalize)
+    for wrong, text in ERRORS:
+        arguments = with_defaults(wrong)
+        if arguments.get("fill") == []:
+            continue  # TorchScript cannot tell of what it is a list
+        with pytest.raises(RuntimeError, match=re.escape(f"crop_mirror_normalize: {text}")):
+            scripted(**{**arguments, "size": list(arguments["size"])})
+
+
+def test_places_on_another_device() -> None:
+    for device, other in (("cpu", "meta"), ("meta", "cpu")):
+        input = torch.zeros(2, 3, 8, 9, device=device)
+        for places in ({"offsets": whole(2, 2).to(other)}, {"offsets": None, "flip": (whole(2) > 0).to(other)}):
+            (name,) = (name for name, value in places.items() if value is not None)
+            text = f"crop_mirror_normalize: {name} must be on device {device}, got {other}"
+            with raises_exactly(RuntimeError, text):
+                crop_mirror_normalize(**with_defaults({"input": input, **places}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"input": [1.0]}, "input must be a Tensor, got list"),
+        ({"input": None}, "input must be a Tensor, got NoneType"),
+        ({"offsets": [[0, 0]]}, "offsets must be a Tensor or None, got list"),
+        ({"flip": True}, "flip must be a Tensor or None, got bool"),
+        ({"size": 3}, "size must be a list or tuple of ints, got int"),
+        ({"size": (3, 4.0)}, "size must hold ints, got float at position 1"),
+        ({"mean": "abc"}, "mean must hold numbers, got 'abc'"),
+        ({"mean": 0.5}, "mean must hold numbers, got 0.5"),
+        ({"std": None}, "std must hold numbers, got None"),
+        ({"std": [1.0, None, 1.0]}, "std must hold numbers, got [1.0, None, 1.0]"),
+        ({"fill": None}, "fill must hold numbers, got None"),
+        ({"fill": 1j}, "fill must hold numbers, got 1j"),
+        ({"dtype": 3}, "dtype must be a torch.dtype, got 3"),
+        ({"dtype": "float32"}, "dtype must be a torch.dtype, got 'float32'"),
+    ],
+)
+def test_wrong_types(wrong: Arguments, text: str) -> None:
+    with raises_exactly(TypeError, f"crop_mirror_normalize: {text}"):
+        crop_mirror_normalize(**with_defaults(wrong))
+
+
+def test_numbers_of_all_kinds() -> None:
+    expected = crop_mirror_normalize(PHOTOS, None, (9, 9), mean=[1, 0, 2], std=[1, 2, 4], fill=3, layout="HWC")
+    for numbers in (
+        {"mean": (1.0, 0, 2.0), "std": [1.0, 2, 4], "fill": [3]},
+        {"mean": torch.tensor([1, 0, 2]), "std": torch.tensor([1.0, 2.0, 4.0]), "fill": (3, 3.0, 3)},
+    ):
+        assert torch.equal(crop_mirror_normalize(PHOTOS, None, (9, 9), **numbers, layout="HWC"), expected)
+
+
+LAYERS = [
+    CropMirrorNormalize(6, **NUMBERS),
+    CropMirrorNormalize((4, 9), **NUMBERS, padding_mode="reflect", memory_format=torch.channels_last),
+    CropMirrorNormalize([9, 4], **NUMBERS, layout="HWC", dtype=torch.bfloat16, fill=[1, 2, 3]),
+    CropMirrorNormalize((9, 9), **NUMBERS, layout="HWC", dtype=torch.float16, fill=7.5),
+]
+
+
+def saved_and_loaded(module: Any) -> Any:
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.script(module), file)
+    file.seek(0)
+    return torch.jit.load(file)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layer(layer: CropMirrorNormalize) -> None:
+    options = {name: getattr(layer, name) for name in ("mean", "std", "dtype", "layout", "padding_mode", "fill")}
+    options["memory_format"] = FORMATS[layer.channels_last]
+    images = PHOTOS if layer.layout == "HWC" else PHOTOS.permute(0, 3, 1, 2)
+    twins = [layer, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), saved_and_loaded(layer)]
+    twins += [torch.jit.script(layer), eval(repr(layer), {"CropMirrorNormalize": CropMirrorNormalize, "torch": torch})]
+    assert repr(twins[1]) == repr(twins[2]) == repr(twins[-1]) == repr(layer)
+    flip = torch.tensor([True, False])
+    for twin in twins:
+        for arguments in (
+            (None, None),
+            (places(2), None),
+            (places(2), flip),
+            (None, flip),
+            (places(2, crops=3), None),
+            (places(2, crops=3), torch.tensor([[True, False, True]] * 2)),
+        ):
+            offsets, mirrored = arguments
+            expected = crop_mirror_normalize(images, offsets, layer.size, **options, flip=mirrored)
+            assert_same(twin(images, offsets, mirrored), expected)
+            one = [None if a is None else a[0] for a in arguments]
+            assert torch.equal(twin(images[0], *one), expected[0])
+        assert twin(images[:0]).shape == (0, 3, *layer.size)
+
+
+def test_layer_says_how_to_make_it() -> None:
+    always = "mean=[0.5, 0.2, 0.1], std=[0.5, 2.0, 1.5]"
+    assert [repr(layer) for layer in LAYERS] == [
+        f"CropMirrorNormalize(size=(6, 6), {always})",
+        f"CropMirrorNormalize(size=(4, 9), {always}, padding_mode='reflect', memory_format=torch.channels_last)",
+        f"CropMirrorNormalize(size=(9, 4), {always}, dtype=torch.bfloat16, layout='HWC', fill=[1.0, 2.0, 3.0])",
+        f"CropMirrorNormalize(size=(9, 9), {always}, dtype=torch.float16, layout='HWC', fill=[7.5])",
+    ]
+
+
+def test_scripted_function() -> None:
+    class Module(torch.nn.Module):
+        def forward(self, images: Tensor, offsets: Tensor | None) -> Tensor:
+            return crop_mirror_normalize(
+                images, offsets, [4, 6], mean=[0.5, 0.2, 0.1], std=[0.5, 2.0, 1.5], layout="HWC", fill=9.0
+            )
+
+    for module in (torch.jit.script(Module()), saved_and_loaded(Module())):
+        for offsets in (None, places(2)):
+            assert_same(module(PHOTOS, offsets), Module()(PHOTOS, offsets))
+    scripted = torch.jit.script(crop_mirror_normalize)
+    out = torch.empty(2, 3, 4, 6)
+    numbers = (NUMBERS["mean"], NUMBERS["std"])
+    result = scripted(PHOTOS, None, [4, 6], *numbers, layout="HWC", fill=[1.0, 2.0, 3.0], out=out)
+    assert result is out
+    assert torch.equal(out, crop_mirror_normalize(PHOTOS, None, [4, 6], **NUMBERS, layout="HWC", fill=[1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "text"),
+    [
+        ({"size": 0}, RuntimeError, "crop_mirror_normalize: size must hold two positive ints, got [0, 0]"),
+        ({"size": "4"}, TypeError, "CropMirrorNormalize: size must be an int or (height, width), got '4'"),
+        ({"size": (1, 2, 3)}, ValueError, "CropMirrorNormalize: size must be an int or (height, width), got (1, 2, 3)"),
+        ({"mean": [0.5]}, RuntimeError, "crop_mirror_normalize: std must hold a number for each channel: 1, got 3"),
+        ({"std": [1, 0, 1]}, RuntimeError, "crop_mirror_normalize: std must not be 0"),
+        ({"mean": []}, RuntimeError, "crop_mirror_normalize: std must hold a number for each channel: 0, got 3"),
+        (
+            {"fill": [1, 2]},
+            RuntimeError,
+            "crop_mirror_normalize: fill must hold a number, or one for each channel: 3, got 2",
+        ),
+        ({"dtype": torch.int32}, RuntimeError, f"crop_mirror_normalize: dtype {OUTS} int32"),
+        ({"dtype": 3}, TypeError, "crop_mirror_normalize: dtype must be a torch.dtype, got 3"),
+        ({"layout": "WHC"}, RuntimeError, "crop_mirror_normalize: layout must be 'CHW' or 'HWC', got 'WHC'"),
+        (
+            {"padding_mode": "edge"},
+            RuntimeError,
+            "crop_mirror_normalize: padding_mode must be 'constant', 'replicate', 'reflect', 'symmetric' or 'circular',"
+            " got 'edge'",
+        ),
+        (
+            {"memory_format": torch.preserve_format},
+            ValueError,
+            "CropMirrorNormalize: memory_format must be torch.contiguous_format or torch.channels_last,"
+            " got torch.preserve_format",
+        ),
+    ],
+)
+def test_errors_of_the_layer(wrong: Arguments, kind: type[Exception], text: str) -> None:
+    with raises_exactly(kind, text):
+        CropMirrorNormalize(**({"size": 4, **NUMBERS} | wrong))

@@ -435,6 +435,10 @@ class CropMirrorNormalize(nn.Module):
     """
 
     __constants__ = ["channels_last", "dtype", "layout", "padding_mode"]
+    size: list[int]
+    mean: list[float]
+    std: list[float]
+    fill: list[float]
 
     def __init__(
         self,
@@ -449,14 +453,14 @@ class CropMirrorNormalize(nn.Module):
     ) -> None:
         super().__init__()
         sizes = _entries("CropMirrorNormalize: size must be an int or (height, width)", size, (1, 2))
-        self.size: list[int] = [sizes[0], sizes[-1]]
-        self.mean: list[float] = [float(number) for number in mean]
-        self.std: list[float] = [float(number) for number in std]
+        self.size = [sizes[0], sizes[-1]]
+        self.mean = [float(number) for number in mean]
+        self.std = [float(number) for number in std]
         self.dtype = dtype
         self.layout = layout
         self.channels_last = memory_format == torch.channels_last  # TorchScript keeps no memory format
         self.padding_mode = padding_mode
-        self.fill: list[float] = [float(number) for number in (fill if isinstance(fill, Sequence) else [fill])]
+        self.fill = [float(number) for number in (fill if isinstance(fill, Sequence) else [fill])]
         # Whatever is wrong with them is wrong before there is an image.
         channels = len(self.mean)
         shape = (0, 1, 1, channels) if layout == "HWC" else (0, channels, 1, 1)
