@@ -15,7 +15,6 @@ SANITIZED = ["g++", "-std=c++20", "-fsanitize=address,undefined", "-fno-sanitize
 def build(tmp_path_factory):
     """Compile the fuzzer against the kernel's source, changed by replacements that must each match once."""
     folder = tmp_path_factory.mktemp("kernels")
-    include = f"-I{ROOT / 'csrc/kernels'}"
     fuzzer = folder / "fuzzer.o"
     subprocess.run([*SANITIZED, "-c", ROOT / "tests/cpp/window_cpu_fuzz.cpp", "-o", fuzzer], check=True)
 
@@ -24,12 +23,12 @@ def build(tmp_path_factory):
         for old, new in replacements:
             assert source.count(old) == 1, old
             source = source.replace(old, new)
-        for kernel in KERNELS:
-            shutil.copy(kernel, folder)
+        for file in (*KERNELS, *(ROOT / "csrc/kernels").glob("*.h")):
+            shutil.copy(file, folder)
         (folder / "window_writer.h").write_text(source)
         program = folder / "fuzz"
         kernels = [folder / kernel.name for kernel in KERNELS]
-        subprocess.run([*SANITIZED, include, *kernels, fuzzer, "-o", program], check=True)
+        subprocess.run([*SANITIZED, *kernels, fuzzer, "-o", program], check=True)
         return program
 
     return compile_with
