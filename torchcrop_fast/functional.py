@@ -219,13 +219,7 @@ def crop_at(
         raise TypeError(f"crop_at: flip must be a Tensor or None, got {type(flip).__name__}")
     if not isinstance(fill, (int, float, complex)):
         raise TypeError(f"crop_at: fill must be a number, got {type(fill).__name__}")
-    if out is None:
-        cropped: Tensor = torch.ops.torchcrop_fast.crop_at(
-            input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill
-        )
-        return cropped
-    torch.ops.torchcrop_fast.crop_at(input, offsets, size, flip=flip, padding_mode=padding_mode, fill=fill, out=out)
-    return out
+    return _scripted_crop_at(input, offsets, list(size), flip, padding_mode, fill, out)
 
 
 def _scripted_crop_mirror_normalize(

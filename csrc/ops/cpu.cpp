@@ -73,6 +73,20 @@ void run(const Window& window, int64_t numel, Memory memory) {
   at::parallel_for(0, numel, part, [&](int64_t begin, int64_t end) { copy_window_cpu(window, begin, end, stores); });
 }
 
+// Calls use(i, begin, end), in parallel, for the parts [begin, end) of many things of one size that lie one behind the
+// other, in sum so large: i is the thing, and the part is counted from its beginning.
+template <class Use>
+void for_each_part(int64_t sum, int64_t size, int64_t grain, const Use& use) {
+  at::parallel_for(0, sum, grain, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t i = begin / size;
+      const int64_t last = std::min(end, (i + 1) * size);
+      use(i, begin - i * size, last - i * size);
+      begin = last;
+    }
+  });
+}
+
 // Runs windows of so many elements together: window_of(i) is one of them.
 template <class WindowOf>
 void run_all(int64_t windows, const at::Tensor& out, bool whole_rows, Memory memory, const WindowOf& window_of) {
@@ -80,13 +94,8 @@ void run_all(int64_t windows, const at::Tensor& out, bool whole_rows, Memory mem
   const int64_t size = numel / std::max<int64_t>(windows, 1);
   const auto element_size = static_cast<int>(out.element_size());
   const Stores stores = stores_for(2 * numel * element_size, memory);
-  at::parallel_for(0, numel, grain(element_size, whole_rows), [&](int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t i = begin / size;
-      const int64_t last = std::min(end, (i + 1) * size);
-      copy_window_cpu(window_of(i), begin - i * size, last - i * size, stores);
-      begin = last;
-    }
+  for_each_part(numel, size, grain(element_size, whole_rows), [&](int64_t i, int64_t begin, int64_t end) {
+    copy_window_cpu(window_of(i), begin, end, stores);
   });
 }
 
@@ -245,18 +254,13 @@ void add_up(
   const Window first = windows.for_adding(0);
   const int64_t row_size = first.dim[first.dims - 1].in_size;
   const int64_t rows = to.numel() / windows.images() / row_size;  // of one image
-  at::parallel_for(0, windows.images() * rows, kGrainElements / row_size + 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = kGrainElements / row_size + 1;
+  for_each_part(windows.images() * rows, rows, grain, [&](int64_t image, int64_t begin, int64_t end) {
     std::vector<Window> of_image;
-    while (begin < end) {
-      const int64_t image = begin / rows;
-      const int64_t last = std::min(end, (image + 1) * rows);
-      of_image.clear();
-      for (int64_t crop = 0; crop < crops; ++crop) {
-        of_image.push_back(windows.for_adding(image * crops + crop));
-      }
-      add_windows_cpu(of_image.data(), crops, type, begin - image * rows, last - image * rows);
-      begin = last;
+    for (int64_t crop = 0; crop < crops; ++crop) {
+      of_image.push_back(windows.for_adding(image * crops + crop));
     }
+    add_windows_cpu(of_image.data(), crops, type, begin, end);
   });
 }
 
@@ -325,19 +329,11 @@ void normalize_into(
   const int64_t row_bytes = out.numel() / (windows.images() * windows.windows_an_image() * height) * out.element_size();
   const Stores stores = stores_for(out.numel() * (out.element_size() + input.element_size()), memory);
   const int64_t rows = out.numel() * out.element_size() / row_bytes;
-  at::parallel_for(0, rows, kGrainBytes / row_bytes + 1, [&](int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t i = begin / height;
-      const int64_t last = std::min(end, (i + 1) * height);
-      const NormalizedWindow window{windows.as_it_is(i),
-                                    pixel_type(input.scalar_type()),
-                                    pixel_type(out.scalar_type()),
-                                    scale.data(),
-                                    bias.data(),
-                                    fill.data()};
-      normalize_rows_cpu(window, begin - i * height, last - i * height, stores);
-      begin = last;
-    }
+  for_each_part(rows, height, kGrainBytes / row_bytes + 1, [&](int64_t i, int64_t begin, int64_t end) {
+    const NormalizedWindow window{
+        windows.as_it_is(i), pixel_type(input.scalar_type()), pixel_type(out.scalar_type()), scale.data(), bias.data(),
+        fill.data()};
+    normalize_rows_cpu(window, begin, end, stores);
   });
 }
 

@@ -4,6 +4,8 @@
 #include <ATen/native/Resize.h>
 #include <torch/library.h>
 
+#include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "check.h"
@@ -108,26 +110,12 @@ c10::List<std::optional<at::Tensor>> indexes(const Seen& seen, int64_t dims) {
   return list;
 }
 
-// at::index puts the indexed dimensions first: (N, K, size, ...) to (N, K, ..., size), and back.
-at::Tensor spatial_last(const at::Tensor& tensor, int64_t spatial) {
-  std::vector<int64_t> order{0, 1};
-  for (int64_t d = spatial + 2; d < tensor.dim(); ++d) {
-    order.push_back(d);
-  }
-  for (int64_t d = 2; d < spatial + 2; ++d) {
-    order.push_back(d);
-  }
-  return tensor.permute(order);
-}
-
-at::Tensor spatial_first(const at::Tensor& tensor, int64_t spatial) {
-  std::vector<int64_t> order{0, 1};
-  for (int64_t d = tensor.dim() - spatial; d < tensor.dim(); ++d) {
-    order.push_back(d);
-  }
-  for (int64_t d = 2; d < tensor.dim() - spatial; ++d) {
-    order.push_back(d);
-  }
+// The dimensions after the first two, (N, K), with so many of them moved from the front of them to the end. at::index
+// puts the indexed ones first: (N, K, size, ...) becomes (N, K, ..., size), or the other way round.
+at::Tensor move_to_end(const at::Tensor& tensor, int64_t dims) {
+  std::vector<int64_t> order(tensor.dim());
+  std::iota(order.begin(), order.end(), 0);
+  std::rotate(order.begin() + 2, order.begin() + 2 + dims, order.end());
   return tensor.permute(order);
 }
 
@@ -150,7 +138,7 @@ at::Tensor crop_at_fallback(
     return border == Border::kConstant ? result.fill_(fill) : result;
   }
   const Seen seen = look(offsets, flip, border, image_size, windows);
-  at::Tensor out = spatial_last(at::index(input, indexes(seen, input.dim())), dims);
+  at::Tensor out = move_to_end(at::index(input, indexes(seen, input.dim())), dims);
   if (seen.inside.defined()) {
     at::Tensor inside = seen.inside;
     for (int64_t d = 1; d < input.dim() - dims; ++d) {
@@ -191,7 +179,8 @@ at::Tensor crop_at_adjoint_fallback(
   }
   const Border border = check_border("crop_at", padding_mode);
   const Seen seen = look(offsets, flip, border, sizes.slice(sizes.size() - dims), windows);
-  at::Tensor values = spatial_first(several ? grad : grad.unsqueeze(1), dims);
+  at::Tensor values = several ? grad : grad.unsqueeze(1);
+  values = move_to_end(values, values.dim() - 2 - dims);
   if (seen.inside.defined()) {
     at::Tensor inside = seen.inside;
     while (inside.dim() < values.dim()) {
