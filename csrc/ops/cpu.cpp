@@ -251,14 +251,14 @@ void add_up(
   const PlacedWindows windows(
       to, from, offsets, flip, border, PlacedWindows::Order::kOfImages, /*tail=*/complex ? 1 : 0);
   const int64_t crops = windows.windows_an_image();
-  const Window first = windows.for_adding(0);
+  const Window first = windows.as_it_is(0, PlacedWindows::Backwards::kWindow);
   const int64_t row_size = first.dim[first.dims - 1].in_size;
   const int64_t rows = to.numel() / windows.images() / row_size;  // of one image
   const int64_t grain = kGrainElements / row_size + 1;
   for_each_part(windows.images() * rows, rows, grain, [&](int64_t image, int64_t begin, int64_t end) {
     std::vector<Window> of_image;
     for (int64_t crop = 0; crop < crops; ++crop) {
-      of_image.push_back(windows.for_adding(image * crops + crop));
+      of_image.push_back(windows.as_it_is(image * crops + crop, PlacedWindows::Backwards::kWindow));
     }
     add_windows_cpu(of_image.data(), crops, type, begin, end);
   });
@@ -331,7 +331,11 @@ void normalize_into(
   const int64_t rows = out.numel() * out.element_size() / row_bytes;
   for_each_part(rows, height, kGrainBytes / row_bytes + 1, [&](int64_t i, int64_t begin, int64_t end) {
     const NormalizedWindow window{
-        windows.as_it_is(i), pixel_type(input.scalar_type()), pixel_type(out.scalar_type()), scale.data(), bias.data(),
+        windows.as_it_is(i, PlacedWindows::Backwards::kImage),
+        pixel_type(input.scalar_type()),
+        pixel_type(out.scalar_type()),
+        scale.data(),
+        bias.data(),
         fill.data()};
     normalize_rows_cpu(window, begin, end, stores);
   });

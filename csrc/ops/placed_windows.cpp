@@ -68,7 +68,7 @@ Window PlacedWindows::empty() const {
   return window;
 }
 
-Window PlacedWindows::as_it_is(int64_t i) const {
+Window PlacedWindows::as_it_is(int64_t i, Backwards side) const {
   Window window = empty();
   window.in = image(i);
   window.out = this->window(i);
@@ -76,7 +76,11 @@ Window PlacedWindows::as_it_is(int64_t i) const {
     WindowDim dim{axis.window_size, 0, axis.image_size, axis.image_stride, axis.window_stride};
     if (axis.spatial >= 0) {
       dim.start = start(i, axis);
-      if (mirrored(i, axis)) {  // a window of the mirrored image
+      const bool backwards = mirrored(i, axis);
+      if (backwards && side == Backwards::kWindow) {
+        dim.out_stride = -axis.window_stride;
+        window.out += (axis.window_size - 1) * axis.window_stride * window_element_size_;
+      } else if (backwards) {  // a window of the mirrored image
         dim.start = axis.image_size - axis.window_size - dim.start;
         dim.in_stride = -axis.image_stride;
         window.in += std::max<int64_t>(axis.image_size - 1, 0) * axis.image_stride * image_element_size_;
@@ -88,7 +92,7 @@ Window PlacedWindows::as_it_is(int64_t i) const {
 }
 
 Window PlacedWindows::onto_window(int64_t i, const std::array<unsigned char, 16>& fill) const {
-  const Window plain = as_it_is(i);
+  const Window plain = as_it_is(i, Backwards::kImage);
   Window window = empty();
   window.in = plain.in;
   window.out = plain.out;
@@ -116,24 +120,6 @@ Window PlacedWindows::onto_image(int64_t i) const {
     append_dim(window, dim);
   }
   order_for_reading(window);
-  return window;
-}
-
-Window PlacedWindows::for_adding(int64_t i) const {
-  Window window = empty();
-  window.in = image(i);
-  window.out = this->window(i);
-  for (const Axis& axis : axes_) {
-    WindowDim dim{axis.window_size, 0, axis.image_size, axis.image_stride, axis.window_stride};
-    if (axis.spatial >= 0) {
-      dim.start = start(i, axis);
-      if (mirrored(i, axis)) {
-        dim.out_stride = -axis.window_stride;
-        window.out += (axis.window_size - 1) * axis.window_stride * window_element_size_;
-      }
-    }
-    window.dim[window.dims++] = dim;
-  }
   return window;
 }
 

@@ -40,10 +40,10 @@ class PlacedWindows {
   // From the window onto its image, zeros around it: the adjoint of a constant border. For one window an image.
   Window onto_image(int64_t i) const;
 
-  // As onto_window, but with each dimension as it is: mirrored on the image's side, or on the window's, which is what
-  // add_windows_cpu takes.
-  Window as_it_is(int64_t i) const;
-  Window for_adding(int64_t i) const;
+  // As onto_window, but with each dimension as it is, none merged. What is mirrored runs backwards on this side; for
+  // add_windows_cpu that is the window.
+  enum class Backwards { kImage, kWindow };
+  Window as_it_is(int64_t i, Backwards side) const;
 
  private:
   struct Axis {
