@@ -33,6 +33,12 @@ bool overrides(PyObject* object) {
          PyObject_HasAttrString(object, "__torch_function__");
 }
 
+// Whether a mode or a trace has a say in every call.
+bool watched() {
+  return at::impl::PythonTorchFunctionTLS::stack_len() > 0 || c10::impl::TorchDispatchModeTLS::any_modes_set() ||
+         torch::jit::tracer::isTracing();
+}
+
 // Whether a trace records where the object comes from.
 bool traced(PyObject* object) { return torch::jit::tracer::isTracing() && THPVariable_Check(object); }
 
@@ -235,8 +241,7 @@ PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value,
     return step_aside(input, entries, entry, value, out);
   }
   // A subclass or an object of another library, a mode, a trace: theirs is the say.
-  if (overrides(input) || overrides(out) || at::impl::PythonTorchFunctionTLS::stack_len() > 0 ||
-      c10::impl::TorchDispatchModeTLS::any_modes_set() || torch::jit::tracer::isTracing()) {
+  if (overrides(input) || overrides(out) || watched()) {
     return step_aside(input, pad, fill, out);
   }
   const at::Tensor& tensor = THPVariable_Unpack(input);
@@ -272,6 +277,77 @@ PyObject* pad(PyObject*, PyObject* const* args, Py_ssize_t count) {
 // crop(input, cropping, out)
 PyObject* crop(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return takes("crop", 3, count) ? call(args[0], args[1], Entry::kCrop, Py_None, args[2]) : nullptr;
+}
+
+// Reads a list or tuple of plain ints. False for anything else.
+bool read_plain_ints(PyObject* object, c10::SmallVectorImpl<int64_t>& ints) {
+  const bool is_tuple = PyTuple_CheckExact(object);
+  const Py_ssize_t size = is_tuple ? PyTuple_GET_SIZE(object) : PyList_CheckExact(object) ? PyList_GET_SIZE(object) : 0;
+  for (Py_ssize_t i = 0; i < size; ++i) {
+    PyObject* const item = is_tuple ? PyTuple_GET_ITEM(object, i) : PyList_GET_ITEM(object, i);
+    int overflow = 0;
+    ints.push_back(PyLong_CheckExact(item) ? PyLong_AsLongLongAndOverflow(item, &overflow) : 0);
+    if (!PyLong_CheckExact(item) || overflow != 0) {
+      return false;
+    }
+  }
+  return size > 0;
+}
+
+// Reads a plain number. False for anything else.
+bool read_plain_number(PyObject* object, at::Scalar& number) {
+  int overflow = 0;
+  if (PyLong_CheckExact(object)) {
+    number = static_cast<int64_t>(PyLong_AsLongLongAndOverflow(object, &overflow));
+  } else if (PyFloat_CheckExact(object)) {
+    number = PyFloat_AS_DOUBLE(object);
+  } else {
+    return false;
+  }
+  return overflow == 0;
+}
+
+bool is_plain_tensor_or_none(PyObject* object) { return object == Py_None || THPVariable_CheckExact(object); }
+
+std::optional<at::Tensor> optional_tensor(PyObject* object) {
+  return object == Py_None ? std::nullopt : std::optional(THPVariable_Unpack(object));
+}
+
+// crop_at(input, offsets, size, flip, padding_mode, fill, out): NotImplemented unless all of them are plain
+PyObject* crop_at(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (!takes("crop_at", 7, count)) {
+    return nullptr;
+  }
+  HANDLE_TH_ERRORS
+  c10::SmallVector<int64_t, 3> size;
+  at::Scalar fill;
+  const bool plain = THPVariable_CheckExact(args[0]) && THPVariable_CheckExact(args[1]) &&
+                     read_plain_ints(args[2], size) && is_plain_tensor_or_none(args[3]) &&
+                     PyUnicode_CheckExact(args[4]) && read_plain_number(args[5], fill) &&
+                     is_plain_tensor_or_none(args[6]) && !watched();
+  if (!plain) {
+    return Py_NewRef(Py_NotImplemented);
+  }
+  Py_ssize_t length = 0;
+  const char* const text = PyUnicode_AsUTF8AndSize(args[4], &length);
+  if (!text) {
+    throw python_error();
+  }
+  const std::string_view padding_mode(text, length);
+  const at::Tensor input = THPVariable_Unpack(args[0]), offsets = THPVariable_Unpack(args[1]);
+  const auto flip = optional_tensor(args[3]), out = optional_tensor(args[6]);
+  at::Tensor result;
+  {
+    const pybind11::gil_scoped_release no_gil;
+    if (out) {
+      result = *out;
+      torchcrop_fast::crop_at_out(result, input, offsets, size, flip, padding_mode, fill);
+    } else {
+      result = torchcrop_fast::crop_at(input, offsets, size, flip, padding_mode, fill);
+    }
+  }
+  return out ? Py_NewRef(args[6]) : THPVariable_Wrap(std::move(result));
+  END_HANDLE_TH_ERRORS
 }
 
 // memory_stats()
@@ -319,6 +395,7 @@ PyObject* cpu_capability(PyObject*, PyObject*) {
 PyMethodDef methods[] = {
     {"pad", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pad)), METH_FASTCALL, nullptr},
     {"crop", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop)), METH_FASTCALL, nullptr},
+    {"crop_at", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop_at)), METH_FASTCALL, nullptr},
     {"cpu_capability", cpu_capability, METH_NOARGS, nullptr},
     {"memory_stats", memory_stats, METH_NOARGS, nullptr},
     {"empty_cache", empty_cache, METH_NOARGS, nullptr},

@@ -1,11 +1,22 @@
 """The fast Python entry, csrc/python.cpp."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 def pad(input: Tensor, pad: Sequence[int], value: complex | None, out: Tensor | None, /) -> Tensor: ...
 def crop(input: Tensor, cropping: Sequence[int], out: Tensor | None, /) -> Tensor: ...
+def crop_at(
+    input: Tensor,
+    offsets: Tensor,
+    size: Sequence[int],
+    flip: Tensor | None,
+    padding_mode: str,
+    fill: complex,
+    out: Tensor | None,
+    /,
+) -> Any: ...  # the result, or NotImplemented
 def memory_stats() -> dict[str, int]: ...
 def empty_cache() -> None: ...
 def set_cache_limit(bytes: int, /) -> None: ...

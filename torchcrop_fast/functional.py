@@ -207,6 +207,10 @@ def crop_at(
                 [[14,  0],
                  [17,  0]]])
     """
+    if not is_dynamo_compiling():
+        cropped = _C.crop_at(input, offsets, size, flip, padding_mode, fill, out)
+        if cropped is not NotImplemented:  # every argument is plain, and nobody else has a say
+            return cast(Tensor, cropped)
     tensors = (input, offsets, flip, out)
     if has_torch_function(tensors):
         return handle_torch_function(

@@ -1,10 +1,12 @@
-// The kernel for windows whose border repeats elements of the input: row by row, each row run by run. Included as
-// window_writer.h is, once for each CPU capability.
+// The kernel for windows whose border repeats elements of the input. Rows and columns are cut into runs that see the
+// input one way; where two of them cross, one copy serves. Included as window_writer.h is, once for each CPU
+// capability.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "window_writer.h"
@@ -12,113 +14,189 @@
 namespace torchcrop_fast {
 namespace {
 
-// Copies n elements of so many bytes, to_next and from_next bytes apart.
+// Copies rows of elements of so many bytes, to_next and from_next bytes apart. rows.seen counts elements.
 template <int kVector>
-void copy_elements(char* to, const char* from, int64_t n, int64_t bytes, int64_t to_next, int64_t from_next) {
+void copy_element_rows(Rows rows, int64_t bytes, int64_t to_next, int64_t from_next) {
   if (to_next == bytes && from_next == bytes) {
-    return with_copy<kVector>(n * bytes, [&](const auto& copy) { copy(to, from, n * bytes); });
+    rows.seen *= bytes;
+    return with_copy<kVector>(
+        rows.seen, [&](const auto& copy) { CopyByteRows<std::decay_t<decltype(copy)>>{copy}(rows); });
   }
-  const Rows row{to, from, 1, 0, 0, n};
   switch (bytes) {
     case 1:
-      return CopyElementRows<kVector, 1>{to_next, from_next}(row);
+      return CopyElementRows<kVector, 1>{to_next, from_next}(rows);
     case 2:
-      return CopyElementRows<kVector, 2>{to_next, from_next}(row);
+      return CopyElementRows<kVector, 2>{to_next, from_next}(rows);
     case 4:
-      return CopyElementRows<kVector, 4>{to_next, from_next}(row);
+      return CopyElementRows<kVector, 4>{to_next, from_next}(rows);
     case 8:
-      return CopyElementRows<kVector, 8>{to_next, from_next}(row);
+      return CopyElementRows<kVector, 8>{to_next, from_next}(rows);
     case 16:
-      return CopyElementRows<kVector, 16>{to_next, from_next}(row);
+      return CopyElementRows<kVector, 16>{to_next, from_next}(rows);
   }
   with_copy<kVector>(bytes, [&](const auto& copy) {
-    for (; n > 0; --n, to += to_next, from += from_next) {
-      copy(to, from, bytes);
+    Rows column = rows;
+    column.seen = bytes;
+    for (; rows.seen > 0; --rows.seen, column.to += to_next, column.from += from_next) {
+      CopyByteRows<std::decay_t<decltype(copy)>>{copy}(column);
     }
   });
 }
 
-// Writes ranges of one window. A column is an element, or all the elements of inner dimensions that are shown whole and
-// lie side by side: the channels of a pixel.
+// Copies n elements of so many bytes, to_next and from_next bytes apart.
+template <int kVector>
+void copy_elements(char* to, const char* from, int64_t n, int64_t bytes, int64_t to_next, int64_t from_next) {
+  copy_element_rows<kVector>({to, from, 1, 0, 0, n}, bytes, to_next, from_next);
+}
+
+// Writes ranges of one window. A plane is rows of columns. A column is an element, or all the elements of the innermost
+// dimension where they are shown whole and lie side by side: the channels of a pixel.
 template <int kVector>
 class RepeatWriter {
  public:
   explicit RepeatWriter(const Window& window) : window_(window), bytes_(window.element_size) {
-    outer_dims_ = window.dims - 1;
-    if (window.dims == 0) {
-      column_ = {1, 0, 1, 0, 0};
-      outer_dims_ = 0;
-    } else {
-      column_ = window.dim[outer_dims_];
-    }
+    int dims = window.dims;
+    const WindowDim one = {1, 0, 1, 0, 0};
+    const auto innermost = [&] { return dims > 0 ? window.dim[--dims] : one; };
+    column_ = innermost();
     const bool whole = column_.start == 0 && column_.size == column_.in_size;
-    if (outer_dims_ > 0 && whole && column_.in_stride == 1 && column_.out_stride == 1) {
+    if (dims > 0 && whole && column_.in_stride == 1 && column_.out_stride == 1) {
       elements_ = column_.size;
       bytes_ *= elements_;
-      column_ = window.dim[--outer_dims_];
+      column_ = innermost();
     }
-    in_next_ = column_.in_stride * window.element_size;
-    out_next_ = column_.out_stride * window.element_size;
-    for_each_run(window.border, column_.start, column_.size, column_.in_size, [&](Run run) { runs_.push_back({run}); });
+    row_ = innermost();
+    outer_dims_ = dims;
+    row_size_ = column_.size * elements_;
+    cut(column_, columns_);
+    cut(row_, rows_);
   }
 
   // Writes the output elements [begin, end).
-  void write(int64_t begin, int64_t end) {
-    const int64_t row_size = column_.size * elements_;
-    seek(begin / row_size);
-    int64_t first = begin % row_size;
-    for (int64_t left = end - begin; left > 0;) {
-      const int64_t last = std::min(row_size, first + left);
-      write_row(first, last);
-      left -= last - first;
-      first = 0;
-      next_row();
+  void write(int64_t begin, int64_t end, Stores stores) {
+    if (stores == Stores::kStreaming && streams()) {
+      LineStream<kVector> stream(window_.out + begin * window_.element_size);
+      stream_ = &stream;
+      scratch_.reset(new char[rows_together() * row_size_ * window_.element_size]);
+      write_planes(begin, end);
+      stream.finish();
+    } else {
+      write_planes(begin, end);
     }
   }
 
  private:
-  // Writes the elements [first, last) of the current row.
-  void write_row(int64_t first, int64_t last) const {
-    for (const Run& run : runs_) {
-      const int64_t begin = std::max(first, run.out * elements_);
-      const int64_t end = std::min(last, (run.out + run.size) * elements_);
-      if (begin >= end) {
-        continue;
-      }
-      if (begin % elements_ == 0 && end % elements_ == 0) {
-        copy(run, begin / elements_, end / elements_);
-        continue;
-      }
-      // A range that cuts a column: seldom, where one thread's work ends.
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t within = i % elements_ * window_.element_size;
-        std::memcpy(out(i / elements_) + within, in(run, i / elements_) + within, window_.element_size);
-      }
+  struct RunHere : Run {
+  };  // a type of this file: code of std::vector's for a shared one might be built for another CPU
+  using Runs = std::vector<RunHere>;
+
+  void cut(const WindowDim& dim, Runs& runs) const {
+    for_each_run(window_.border, dim.start, dim.size, dim.in_size, [&](Run run) { runs.push_back({run}); });
+  }
+
+  // Whether the output is gapless, in the order of the dimensions, and its rows are wide enough to be streamed.
+  bool streams() const { return gapless(window_) && row_size_ * window_.element_size >= kStreamed; }
+
+  // Rows that stay near until all their runs are written.
+  int64_t rows_together() const {
+    constexpr int64_t kNear = 16 * 1024;  // bytes
+    return std::clamp<int64_t>(kNear / (row_size_ * window_.element_size), 1, row_.size);
+  }
+
+  void write_planes(int64_t begin, int64_t end) {
+    const int64_t plane_size = row_.size * row_size_;
+    seek(begin / plane_size);
+    int64_t first = begin % plane_size;
+    for (int64_t left = end - begin; left > 0;) {
+      const int64_t last = std::min(plane_size, first + left);
+      write_plane(first, last);
+      left -= last - first;
+      first = 0;
+      next_plane();
     }
   }
 
-  // Copies the columns [begin, end), which lie in the run.
-  void copy(const Run& run, int64_t begin, int64_t end) const {
-    copy_elements<kVector>(out(begin), in(run, begin), end - begin, bytes_, out_next_, run.step * in_next_);
+  // Writes the plane's elements [first, last).
+  void write_plane(int64_t first, int64_t last) {
+    const int64_t together = rows_together();
+    while (first < last) {
+      const int64_t row = first / row_size_;
+      const int64_t begin = first % row_size_;
+      const int64_t whole = std::min((last - first) / row_size_, together);
+      const bool part = begin > 0 || whole == 0;  // of a row
+      const int64_t end = part ? std::min(row_size_, begin + last - first) : row_size_;
+      write_rows(row, part ? 1 : whole, begin, end);
+      first += part ? end - begin : whole * row_size_;
+    }
   }
 
-  char* out(int64_t column) const { return window_.out + out_offset_ + column * out_next_; }
-  const char* in(const Run& run, int64_t column) const {
-    return window_.in + in_offset_ + (run.in + (column - run.out) * run.step) * in_next_;
+  // Writes the elements [first, last) of so many rows from a row on.
+  void write_rows(int64_t row, int64_t count, int64_t first, int64_t last) {
+    char* const to = stream_ ? scratch_.get() - out_bytes(first) : window_.out + out_offset_ + row * out_step();
+    for (const Run& rows : rows_) {
+      const int64_t begin = std::max(row, rows.out);
+      const int64_t end = std::min(row + count, rows.out + rows.size);
+      if (begin >= end) {
+        continue;
+      }
+      const char* const from = window_.in + in_offset_ + (rows.in + (begin - rows.out) * rows.step) * in_step();
+      const Rows here{to + (begin - row) * out_step(), from,      end - begin, out_step(),
+                      rows.step * in_step(),           /*seen=*/0};
+      for (const Run& columns : columns_) {
+        copy(
+            here, columns, std::max(first, columns.out * elements_),
+            std::min(last, (columns.out + columns.size) * elements_));
+      }
+    }
+    if (stream_) {
+      stream_->copy(scratch_.get(), count * (last - first) * window_.element_size);
+    }
   }
 
-  // Goes to a row, counted in the order of the outer dimensions.
-  void seek(int64_t row) {
+  // Copies the elements [begin, end) of rows, which lie in the run.
+  void copy(Rows rows, const Run& run, int64_t begin, int64_t end) const {
+    if (begin >= end) {
+      return;
+    }
+    if (begin % elements_ == 0 && end % elements_ == 0) {
+      const int64_t column = begin / elements_;
+      rows.to += column * out_next();
+      rows.from += in_bytes(run, column);
+      rows.seen = end / elements_ - column;
+      copy_element_rows<kVector>(rows, bytes_, out_next(), run.step * in_next());
+      return;
+    }
+    // A range that cuts a column, of one row: seldom, where one thread's work ends.
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t within = i % elements_ * window_.element_size;
+      std::memcpy(rows.to + out_bytes(i), rows.from + in_bytes(run, i / elements_) + within, window_.element_size);
+    }
+  }
+
+  // Bytes from the beginning of a row to one of its columns or elements, and from one to the next.
+  int64_t in_bytes(const Run& run, int64_t column) const {
+    return (run.in + (column - run.out) * run.step) * in_next();
+  }
+  int64_t out_bytes(int64_t element) const {
+    return element / elements_ * out_next() + element % elements_ * window_.element_size;
+  }
+  int64_t in_next() const { return column_.in_stride * window_.element_size; }
+  int64_t out_next() const { return column_.out_stride * window_.element_size; }
+  int64_t in_step() const { return row_.in_stride * window_.element_size; }
+  int64_t out_step() const { return row_.out_stride * window_.element_size; }
+
+  // Goes to a plane, counted in the order of the outer dimensions.
+  void seek(int64_t plane) {
     in_offset_ = out_offset_ = 0;
     for (int d = outer_dims_ - 1; d >= 0; --d) {
-      index_[d] = row % window_.dim[d].size;
-      row /= window_.dim[d].size;
+      index_[d] = plane % window_.dim[d].size;
+      plane /= window_.dim[d].size;
       in_offset_ += in_offset(d);
       out_offset_ += index_[d] * window_.dim[d].out_stride * window_.element_size;
     }
   }
 
-  void next_row() {
+  void next_plane() {
     for (int d = outer_dims_ - 1; d >= 0; --d) {
       const WindowDim& dim = window_.dim[d];
       in_offset_ -= in_offset(d);
@@ -135,7 +213,7 @@ class RepeatWriter {
     }
   }
 
-  // What an outer dimension adds to the place of the current row in the input, in bytes.
+  // What an outer dimension adds to the place of the current plane in the input, in bytes.
   int64_t in_offset(int d) const {
     const WindowDim& dim = window_.dim[d];
     return border_index(window_.border, dim.start + index_[d], dim.in_size) * dim.in_stride * window_.element_size;
@@ -143,15 +221,16 @@ class RepeatWriter {
 
   const Window& window_;
   WindowDim column_;
+  WindowDim row_;
   int outer_dims_;
   int64_t elements_ = 1;  // of a column
   int64_t bytes_;         // of a column
-  int64_t in_next_;       // bytes from column to column
-  int64_t out_next_;      // bytes
-  struct ColumnRun : Run {
-  };  // a type of this file: code of std::vector's for a shared one might be built for another CPU
-  std::vector<ColumnRun> runs_;
-  // Where the current row lies.
+  int64_t row_size_;      // elements
+  Runs columns_;
+  Runs rows_;
+  LineStream<kVector>* stream_ = nullptr;  // where the range goes, if it is streamed,
+  std::unique_ptr<char[]> scratch_;        // and its rows on the way there
+  // Where the current plane lies.
   int64_t index_[kMaxDims];  // of the outer dimensions
   int64_t in_offset_;        // bytes
   int64_t out_offset_;       // bytes
@@ -162,7 +241,7 @@ void copy_any_window(const Window& window, int64_t begin, int64_t end, Stores st
   if (window.border == Border::kConstant) {
     write_window<kVector>(window, begin, end, stores);
   } else {
-    RepeatWriter<kVector>(window).write(begin, end);
+    RepeatWriter<kVector>(window).write(begin, end, stores);
   }
 }
 

@@ -422,6 +422,18 @@ class LineStream {
   char* waiting_line_ = lines_[1];
 };
 
+// Whether the output's elements lie one behind the other, in the order of the dimensions.
+bool gapless(const Window& window) {
+  int64_t stride = 1;
+  for (int d = window.dims - 1; d >= 0; --d) {
+    if (window.dim[d].out_stride != stride) {
+      return false;
+    }
+    stride *= window.dim[d].size;
+  }
+  return true;
+}
+
 // Writes ranges of one window. A plane is the two innermost dimensions: rows of columns. A column is one byte where a
 // row's bytes lie side by side in the input and in the output, and else one element.
 template <int kVector>
@@ -455,16 +467,9 @@ class WindowWriter {
   }
 
  private:
-  // Whether the output is gapless, in the order of the dimensions, and its rows are wide enough to be streamed.
+  // Whether the output is gapless and its rows are wide enough to be streamed.
   bool streams() const {
-    int64_t stride = 1;
-    for (int d = window_.dims - 1; d >= 0; --d) {
-      if (window_.dim[d].out_stride != stride) {
-        return false;
-      }
-      stride *= window_.dim[d].size;
-    }
-    return bytes_side_by_side_ && column_.end() - column_.begin() >= kStreamed;
+    return gapless(window_) && bytes_side_by_side_ && column_.end() - column_.begin() >= kStreamed;
   }
 
   // The columns on either side of what a row sees.
@@ -525,7 +530,6 @@ class WindowWriter {
     });
   }
 
-  // Whether the plane's elements lie one behind the other.
   bool gapless_plane() const { return one_behind_the_other(column_.size); }
 
   // How many planes from the current one on, which sees the input, lie along the innermost outer dimension and see it.

@@ -12,6 +12,10 @@ namespace {
 
 using SymInts = c10::SmallVector<c10::SymInt, 8>;
 
+bool only_cpu_sees(const at::Tensor& offsets, const std::optional<at::Tensor>& flip) {
+  return who_sees(offsets) == Sees::kCpu && (!flip || who_sees(*flip) == Sees::kCpu);
+}
+
 }  // namespace
 
 at::Tensor pad(
@@ -64,7 +68,15 @@ at::Tensor crop_at(
     const std::optional<at::Tensor>& flip,
     std::string_view padding_mode,
     const at::Scalar& fill) {
-  return crop_at_handle().call(input, offsets, SymInts(size.begin(), size.end()), flip, padding_mode, fill);
+  const Sees sees = who_sees(input);
+  if (sees == Sees::kMore || !only_cpu_sees(offsets, flip)) {
+    return crop_at_handle().call(input, offsets, SymInts(size.begin(), size.end()), flip, padding_mode, fill);
+  }
+  const auto out = crop_at_cpu(input, offsets, size, flip, padding_mode, fill);
+  if (sees == Sees::kCpuAndAutograd) {
+    record_crop_at(input, offsets, flip, padding_mode, out);
+  }
+  return out;
 }
 
 at::Tensor& crop_at_out(
@@ -75,6 +87,11 @@ at::Tensor& crop_at_out(
     const std::optional<at::Tensor>& flip,
     std::string_view padding_mode,
     const at::Scalar& fill) {
+  if (who_sees(input) == Sees::kCpu && only_cpu_sees(offsets, flip) && who_sees(out) == Sees::kCpu) {
+    crop_at_out_cpu(input, offsets, size, flip, padding_mode, fill, out);
+    out.unsafeGetTensorImpl()->bump_version();
+    return out;
+  }
   crop_at_out_handle().call(input, offsets, SymInts(size.begin(), size.end()), flip, padding_mode, fill, out);
   return out;
 }

@@ -169,7 +169,7 @@ struct CropAtBackward : torch::autograd::Node {
   const std::string padding_mode;
 };
 
-void record_crop_at(
+void record_windows(
     const at::Tensor& input,
     bool adjoint,
     const at::Tensor& offsets,
@@ -308,6 +308,15 @@ void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tens
   torch::autograd::set_history(out, node);
 }
 
+void record_crop_at(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Tensor& out) {
+  record_windows(input, /*adjoint=*/false, offsets, input.sym_sizes(), flip, padding_mode, out);
+}
+
 namespace {
 
 void check_no_autograd(const char* op, const at::Tensor& input, const at::Tensor& out) {
@@ -362,7 +371,7 @@ at::Tensor crop_at_autograd(
         keys & c10::after_autograd_keyset, input, offsets, size, flip, padding_mode, fill);
   }();
   if (torch::autograd::compute_requires_grad(input)) {
-    record_crop_at(input, /*adjoint=*/false, offsets, input.sym_sizes(), flip, padding_mode, out);
+    record_crop_at(input, offsets, flip, padding_mode, out);
   }
   if (torch::autograd::isFwGradDefined(input)) {
     const at::Tensor tangent =
@@ -402,7 +411,7 @@ at::Tensor crop_at_adjoint_autograd(
   const auto dims = static_cast<size_t>(offsets.sym_size(-1).guard_int(__FILE__, __LINE__));
   if (torch::autograd::compute_requires_grad(grad)) {
     const auto sizes = grad.sym_sizes();
-    record_crop_at(grad, /*adjoint=*/true, offsets, sizes.slice(sizes.size() - dims), flip, padding_mode, out);
+    record_windows(grad, /*adjoint=*/true, offsets, sizes.slice(sizes.size() - dims), flip, padding_mode, out);
   }
   if (torch::autograd::isFwGradDefined(grad)) {
     const at::Tensor tangent =

@@ -4,9 +4,20 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/SymIntArrayRef.h>
 
+#include <optional>
+#include <string_view>
+
 namespace torchcrop_fast {
 
 // Has backward mode go from out, which is pad(input, pad), to input, which requires a gradient.
 void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out);
+
+// The same for out, which is crop_at(input, offsets, ...).
+void record_crop_at(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Tensor& out);
 
 }  // namespace torchcrop_fast

@@ -191,14 +191,16 @@ void crop_at_into(
   });
 }
 
+}  // namespace
+
 at::Tensor crop_at_cpu(
     const at::Tensor& input,
     const at::Tensor& offsets,
-    c10::SymIntArrayRef size,
+    at::IntArrayRef size,
     const std::optional<at::Tensor>& flip,
     std::string_view padding_mode,
     const at::Scalar& fill) {
-  const auto sizes = check_crop_at<int64_t>(input, offsets, concrete(size), flip, padding_mode);
+  const auto sizes = check_crop_at<int64_t>(input, offsets, size, flip, padding_mode);
   const auto bytes = check_crop_at_fill(fill, input.scalar_type(), padding_mode);
   const auto out = empty_windows(input, sizes, offsets.dim() == 3);
   crop_at_into(input, offsets, flip, check_border("crop_at", padding_mode), bytes, out, memory_of(out));
@@ -208,18 +210,41 @@ at::Tensor crop_at_cpu(
 void crop_at_out_cpu(
     const at::Tensor& input,
     const at::Tensor& offsets,
-    c10::SymIntArrayRef size,
+    at::IntArrayRef size,
     const std::optional<at::Tensor>& flip,
     std::string_view padding_mode,
     const at::Scalar& fill,
     at::Tensor& out) {
-  const auto sizes = check_crop_at<int64_t>(input, offsets, concrete(size), flip, padding_mode);
+  const auto sizes = check_crop_at<int64_t>(input, offsets, size, flip, padding_mode);
   const auto bytes = check_crop_at_fill(fill, input.scalar_type(), padding_mode);
   check_crop_at_out(input, offsets, flip, out);
   if (at::native::resize_output(out, sizes)) {
     check_crop_at_out(input, offsets, flip, out);
   }
   crop_at_into(input, offsets, flip, check_border("crop_at", padding_mode), bytes, out, Memory::kUsed);
+}
+
+namespace {
+
+at::Tensor crop_at_symint_cpu(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill) {
+  return crop_at_cpu(input, offsets, concrete(size), flip, padding_mode, fill);
+}
+
+void crop_at_out_symint_cpu(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    c10::SymIntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out) {
+  crop_at_out_cpu(input, offsets, concrete(size), flip, padding_mode, fill, out);
 }
 
 Real real_type(at::ScalarType dtype) {
@@ -399,8 +424,8 @@ void crop_mirror_normalize_out_cpu(
 TORCH_LIBRARY_IMPL(torchcrop_fast, CPU, m) {
   m.impl("pad", torchcrop_fast::pad_symint_cpu);
   m.impl("pad.out", torchcrop_fast::pad_out_symint_cpu);
-  m.impl("crop_at", torchcrop_fast::crop_at_cpu);
-  m.impl("crop_at.out", torchcrop_fast::crop_at_out_cpu);
+  m.impl("crop_at", torchcrop_fast::crop_at_symint_cpu);
+  m.impl("crop_at.out", torchcrop_fast::crop_at_out_symint_cpu);
   m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_cpu);
   m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_cpu);
   m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_cpu);

@@ -28,4 +28,21 @@ void pad_out_cpu(
     const std::optional<at::Scalar>& value,
     at::Tensor& out);
 
+at::Tensor crop_at_cpu(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    at::IntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill);
+
+void crop_at_out_cpu(
+    const at::Tensor& input,
+    const at::Tensor& offsets,
+    at::IntArrayRef size,
+    const std::optional<at::Tensor>& flip,
+    std::string_view padding_mode,
+    const at::Scalar& fill,
+    at::Tensor& out);
+
 }  // namespace torchcrop_fast
