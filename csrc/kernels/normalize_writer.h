@@ -7,6 +7,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "normalize_cpu.h"
@@ -48,22 +49,45 @@ __m256i to_bfloat16(__m256 numbers) {
   return _mm256_srli_epi32(rounded, 16);
 }
 
-template <int kVector, bool kMayBeNan>
+// The bits of 16 bfloat16 numbers, none of them NaN, of which those at even and at odd places are given. A half of the
+// bits is rounded by the other one: the mean's highest bit is what adding them up would carry.
+template <int kVector>
+__m256i interleaved_bfloat16(__m256 even, __m256 odd) {
+  const __m256i a = _mm256_castps_si256(even);
+  const __m256i b = _mm256_castps_si256(odd);
+  const __m256i high = _mm256_blend_epi16(_mm256_srli_epi32(a, 16), b, 0xaa);
+  const __m256i low = _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa);
+  const __m256i is_odd = _mm256_and_si256(high, _mm256_set1_epi16(1));
+  const __m256i mean = _mm256_avg_epu16(low, _mm256_add_epi16(is_odd, _mm256_set1_epi16(0x7ffe)));
+  return _mm256_add_epi16(high, _mm256_srli_epi16(mean, 15));
+}
+
+// Stores a vector, through the caches or, at an aligned place, past them.
+template <int kVector, Stores kStores>
+void store_vector(void* to, __m256i vector) {
+  if constexpr (kStores == Stores::kStreaming) {
+    _mm256_stream_si256(static_cast<__m256i*>(to), vector);
+  } else {
+    _mm256_storeu_si256(static_cast<__m256i*>(to), vector);
+  }
+}
+
+template <int kVector, Stores kStores, bool kMayBeNan>
 void store_16(float* to, __m256 first, __m256 second) {
-  _mm256_storeu_ps(to, first);
-  _mm256_storeu_ps(to + 8, second);
+  store_vector<kVector, kStores>(to, _mm256_castps_si256(first));
+  store_vector<kVector, kStores>(to + 8, _mm256_castps_si256(second));
 }
-template <int kVector, bool kMayBeNan>
+template <int kVector, Stores kStores, bool kMayBeNan>
 void store_16(Half* to, __m256 first, __m256 second) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(first, _MM_FROUND_TO_NEAREST_INT));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 8), _mm256_cvtps_ph(second, _MM_FROUND_TO_NEAREST_INT));
+  const __m128i a = _mm256_cvtps_ph(first, _MM_FROUND_TO_NEAREST_INT);
+  const __m128i b = _mm256_cvtps_ph(second, _MM_FROUND_TO_NEAREST_INT);
+  store_vector<kVector, kStores>(to, _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1));
 }
-template <int kVector, bool kMayBeNan>
+template <int kVector, Stores kStores, bool kMayBeNan>
 void store_16(BFloat16* to, __m256 first, __m256 second) {
   const __m256i a = to_bfloat16<kVector, kMayBeNan>(first);
   const __m256i b = to_bfloat16<kVector, kMayBeNan>(second);
-  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), packed);
+  store_vector<kVector, kStores>(to, _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8));
 }
 #endif
 
@@ -71,6 +95,7 @@ void store_16(BFloat16* to, __m256 first, __m256 second) {
 struct SameCoefficients {
   float scale;
   float bias;
+  SameCoefficients from(int64_t) const { return *this; }
   float scale_at(int64_t) const { return scale; }
   float bias_at(int64_t) const { return bias; }
 #if defined(__x86_64__)
@@ -87,6 +112,7 @@ struct SameCoefficients {
 struct OwnCoefficients {
   const float* scale;
   const float* bias;
+  OwnCoefficients from(int64_t i) const { return {scale + i, bias + i}; }
   float scale_at(int64_t i) const { return scale[i]; }
   float bias_at(int64_t i) const { return bias[i]; }
 #if defined(__x86_64__)
@@ -101,26 +127,44 @@ struct OwnCoefficients {
 #endif
 };
 
-// Converts n elements.
-template <int kVector, class In, class Out, class Coefficients>
+constexpr int64_t kConverted = 16;  // elements at once
+
+#if defined(__x86_64__)
+// Converts kConverted elements.
+template <int kVector, Stores kStores, class In, class Out, class Coefficients>
+void convert_16(Out* to, const In* from, const Coefficients& by, int64_t at) {
+  const __m256 scale = by.template scales_at<kVector>(at);
+  const __m256 bias = by.template biases_at<kVector>(at);
+  if constexpr (
+      std::is_same_v<In, uint8_t> && std::is_same_v<Out, BFloat16> && std::is_same_v<Coefficients, SameCoefficients>) {
+    const __m256i pixels = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
+    const __m256 even = _mm256_cvtepi32_ps(_mm256_and_si256(pixels, _mm256_set1_epi32(0xffff)));
+    const __m256 odd = _mm256_cvtepi32_ps(_mm256_srli_epi32(pixels, 16));
+    store_vector<kVector, kStores>(
+        to + at, interleaved_bfloat16<kVector>(_mm256_fmadd_ps(even, scale, bias), _mm256_fmadd_ps(odd, scale, bias)));
+  } else {
+    const __m256 first = _mm256_fmadd_ps(load_8<kVector>(from + at), scale, bias);
+    const __m256 second = _mm256_fmadd_ps(
+        load_8<kVector>(from + at + 8), by.template scales_at<kVector>(at + 8), by.template biases_at<kVector>(at + 8));
+    store_16<kVector, kStores, sizeof(In) != 1>(to + at, first, second);
+  }
+}
+#endif
+
+// Converts n elements; for streaming as many as fill whole lines, which begin at an aligned place.
+template <int kVector, Stores kStores, class In, class Out, class Coefficients>
 void convert(Out* to, const In* from, int64_t n, const Coefficients& by) {
 #if defined(__x86_64__)
   if constexpr (kVector == 32) {
-    const auto numbers_at = [&](int64_t i) {
-      return _mm256_fmadd_ps(
-          load_8<kVector>(from + i), by.template scales_at<kVector>(i), by.template biases_at<kVector>(i));
-    };
-    const auto convert_16 = [&](int64_t i) {
-      store_16<kVector, sizeof(In) != 1>(to + i, numbers_at(i), numbers_at(i + 8));
-    };
-    if (n >= 16) {
-      for (int64_t i = 0; i + 16 <= n; i += 16) {
-        convert_16(i);
-      }
-      convert_16(n - 16);
+    int64_t i = 0;
+    for (; i + kConverted <= n; i += kConverted) {
+      convert_16<kVector, kStores>(to, from, by, i);
+    }
+    if (i < n && n >= kConverted) {
+      convert_16<kVector, Stores::kCached>(to, from, by, n - kConverted);
       return;
     }
-    for (int64_t i = 0; i < n; ++i) {
+    for (; i < n; ++i) {
       to[i] = from_float<Out>(__builtin_fmaf(to_float(from[i]), by.scale_at(i), by.bias_at(i)));
     }
     return;
@@ -242,17 +286,48 @@ class NormalizeWriter {
     }
     put(c, to, fill, first_seen_ * together);
     const In* const from = apart ? taken_apart(c) : (planar_ ? channel_row(c, in_y) : pixel_row(in_y));
-    Out* const seen = streams_.empty() ? to + first_seen_ * together : out_line_.get();
     if (planar_) {
-      convert<kVector>(seen, from, seen_, SameCoefficients{window_.scale[c], window_.bias[c]});
+      put_converted(c, to + first_seen_, from, seen_, SameCoefficients{window_.scale[c], window_.bias[c]});
     } else {
-      convert<kVector>(seen, from, seen_ * together, OwnCoefficients{scale_.get(), bias_.get()});
-    }
-    if (!streams_.empty()) {
-      streams_[c].copy(reinterpret_cast<const char*>(seen), seen_ * together * sizeof(Out));
+      put_converted(c, to + first_seen_ * together, from, seen_ * together, OwnCoefficients{scale_.get(), bias_.get()});
     }
     const int64_t after = first_seen_ + seen_;
     put(c, to + after * together, fill + after * together, (column_.size - after) * together);
+  }
+
+  // Converts n elements on their way.
+  template <class Coefficients>
+  void put_converted(int64_t c, Out* to, const In* from, int64_t n, const Coefficients& by) {
+    if (streams_.empty()) {
+      convert<kVector, Stores::kCached>(to, from, n, by);
+      return;
+    }
+    LineStream<kVector>& stream = streams_[c];
+    constexpr int64_t kElements = kLine / static_cast<int64_t>(sizeof(Out));  // of a line
+    const bool whole_elements = stream.left_in_line() % sizeof(Out) == 0;
+    // What completes a line, what fills whole lines, and what begins one.
+    const int64_t before = std::min<int64_t>(n, stream.left_in_line() / sizeof(Out));
+    const int64_t lines = kVector == 32 && whole_elements ? (n - before) / kElements : 0;
+    const int64_t after = before + lines * kElements;
+    put_in_line(stream, from, n, 0, lines > 0 ? before : n, by);
+    if (lines > 0) {
+      auto* const streamed = reinterpret_cast<Out*>(stream.next_lines(lines));
+      convert<kVector, Stores::kStreaming>(streamed, from + before, lines * kElements, by.from(before));
+      put_in_line(stream, from, n, after, n, by);
+    }
+  }
+
+  // Converts the elements [begin, end) of n, as many as are fast to convert, and streams them.
+  template <class Coefficients>
+  void put_in_line(
+      LineStream<kVector>& stream, const In* from, int64_t n, int64_t begin, int64_t end, const Coefficients& by) {
+    if (begin == end) {
+      return;
+    }
+    const int64_t first = std::max<int64_t>(std::min(begin, n - kConverted), 0);
+    const int64_t last = std::min(std::max(end, first + kConverted), n);
+    convert<kVector, Stores::kCached>(out_line_.get(), from + first, last - first, by.from(first));
+    stream.copy(reinterpret_cast<const char*>(out_line_.get() + begin - first), (end - begin) * sizeof(Out));
   }
 
   // Writes n elements as they are.

@@ -354,6 +354,12 @@ class LineStream {
     append(pattern, n, [=](const char* at, int64_t bytes) { return pattern + (at - pattern + bytes) % 16; });
   }
 
+  // The bytes that complete the line begun, 0 if none is.
+  int64_t left_in_line() const { return gathered_ > 0 ? kLine - gathered_ : 0; }
+
+  // Where the next lines go, of which none is begun: the caller writes them, past the caches.
+  char* next_lines(int64_t lines) { return std::exchange(to_, to_ + lines * kLine); }
+
   // Writes what is left, and orders all before what this thread stores next.
   void finish() {
     stream_waiting();
