@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -141,7 +142,11 @@ def test_preprocess_of_nothing(tmp_path):
         (["--model", __file__], f"--model must be a TorchScript file, got {__file__}"),
     ],
 )
-def test_preprocess_says_what_is_wrong(arguments, text):
-    code, printed, complaint = run_all("preprocess.py", *arguments)
-    assert (code, printed) == (2, "")
-    assert complaint.endswith(f"preprocess.py: error: {text}\n")
+def test_preprocess_says_what_is_wrong(arguments, text, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(sys, "argv", ["preprocess.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(EXAMPLES / "preprocess.py"), run_name="__main__")
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (2, "")
+    assert told.err.endswith(f"preprocess.py: error: {text}\n")
