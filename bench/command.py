@@ -58,8 +58,7 @@ def run(family: str | None, quick: bool, json_file: Path | None, plot: Path | No
         machine = {
             name: facts[name] for name in ("cpu", "cpu cores", "cpu features", "torchcrop_fast", "torch", "python")
         }
-        kept = {"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows}
-        json_file.write_text(json.dumps(kept, indent=1) + "\n")
+        json_file.write_text(_as_json({"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows}))
         print(f"{json_file}: the results.")
     if plot:
         from .plot import draw
@@ -127,6 +126,16 @@ def _rows(family: str, case: Case, threads: int, timings: dict[str, Timing]) -> 
             "of_limit": timing.ratio(timings[LIMIT]),
             "ours_is_times_faster": timings[OURS].ratio(timing),
         }
+
+
+def _as_json(kept: dict[str, Any]) -> str:
+    """What is kept, a row a line, its figures to four digits: a committed file is read, and told apart, by line."""
+    rows = [
+        {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
+        for row in kept["rows"]
+    ]
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    return json.dumps(kept | {"rows": []}, indent=1).removesuffix("[]\n}") + f"[\n{lines}\n]\n}}\n"
 
 
 def _table(family: str, rows: list[Row], threads: int) -> str:

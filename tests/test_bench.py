@@ -246,11 +246,14 @@ def test_all_families_are_measured_printed_and_kept(capsys, tmp_path):
     assert {"torch", "cpu", "cpu cores", "torchcrop_fast", "cpu features"} <= set(kept["machine"])
     assert kept["cache_limit"] > 0
     rows = kept["rows"]
+    assert file.read_text().count("\n{") == len(rows)  # a row a line
+    figures = [value for row in rows for value in row.values() if isinstance(value, float)]
+    assert figures == [float(f"{value:.4g}") for value in figures]
     assert all(set(row) == KEYS and row["threads"] == 1 for row in rows)
     stated = {(f, case.name, case.what): case.bytes for f, module in FAMILIES.items() for case in module.cases(True)}
     assert {(row["family"], row["case"], row["what"]) for row in rows} == set(stated)
     for row in rows:
-        moved = pytest.approx(row["gb_per_s"] * row["median_us"] * 1e3)
+        moved = pytest.approx(row["gb_per_s"] * row["median_us"] * 1e3, rel=2e-3)  # of four digits each
         assert stated[row["family"], row["case"], row["what"]] == moved
         assert (row["first_us"] is None) == (row["contender"] == LIMIT)
         assert row["of_limit"] == 1 or row["contender"] != LIMIT

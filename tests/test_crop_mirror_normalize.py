@@ -1040,21 +1040,35 @@ def test_places_on_another_device() -> None:
                 crop_mirror_normalize(**with_defaults({"input": input, **places}))
 
 
+NO_NUMBERS = [
+    ({"mean": "abc"}, "mean must hold numbers, got 'abc'"),
+    ({"mean": "123"}, "mean must hold numbers, got '123'"),
+    ({"mean": ["0.5", 0.2, 0.1]}, "mean must hold numbers, got ['0.5', 0.2, 0.1]"),
+    ({"mean": 0.5}, "mean must hold numbers, got 0.5"),
+    ({"mean": [0.5, True, 0.1]}, "mean must hold numbers, got [0.5, True, 0.1]"),
+    ({"mean": [[0.5, 0.2, 0.1]]}, "mean must hold numbers, got [[0.5, 0.2, 0.1]]"),
+    ({"mean": torch.zeros(1, 3)}, "mean must hold numbers, got tensor([[0., 0., 0.]])"),
+    ({"std": None}, "std must hold numbers, got None"),
+    ({"std": [1.0, None, 1.0]}, "std must hold numbers, got [1.0, None, 1.0]"),
+    ({"std": [1, 10**400, 1]}, f"std must hold numbers, got [1, {10**400}, 1]"),
+    ({"fill": None}, "fill must hold numbers, got None"),
+    ({"fill": 1j}, "fill must hold numbers, got 1j"),
+    ({"fill": True}, "fill must hold numbers, got True"),
+    ({"fill": "7"}, "fill must hold numbers, got '7'"),
+    ({"fill": [1, 2, [3]]}, "fill must hold numbers, got [1, 2, [3]]"),
+]
+
+
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
+        *NO_NUMBERS,
         ({"input": [1.0]}, "input must be a Tensor, got list"),
         ({"input": None}, "input must be a Tensor, got NoneType"),
         ({"offsets": [[0, 0]]}, "offsets must be a Tensor or None, got list"),
         ({"flip": True}, "flip must be a Tensor or None, got bool"),
         ({"size": 3}, "size must be a list or tuple of ints, got int"),
         ({"size": (3, 4.0)}, "size must hold ints, got float at position 1"),
-        ({"mean": "abc"}, "mean must hold numbers, got 'abc'"),
-        ({"mean": 0.5}, "mean must hold numbers, got 0.5"),
-        ({"std": None}, "std must hold numbers, got None"),
-        ({"std": [1.0, None, 1.0]}, "std must hold numbers, got [1.0, None, 1.0]"),
-        ({"fill": None}, "fill must hold numbers, got None"),
-        ({"fill": 1j}, "fill must hold numbers, got 1j"),
         ({"dtype": 3}, "dtype must be a torch.dtype, got 3"),
         ({"dtype": "float32"}, "dtype must be a torch.dtype, got 'float32'"),
     ],
@@ -1069,8 +1083,10 @@ def test_numbers_of_all_kinds() -> None:
     for numbers in (
         {"mean": (1.0, 0, 2.0), "std": [1.0, 2, 4], "fill": [3]},
         {"mean": torch.tensor([1, 0, 2]), "std": torch.tensor([1.0, 2.0, 4.0]), "fill": (3, 3.0, 3)},
+        {"mean": [1.0, 0.0, 2.0], "std": (1.0, 2.0, 4.0), "fill": torch.tensor([3, 3, 3])},
     ):
         assert torch.equal(crop_mirror_normalize(PHOTOS, None, (9, 9), **numbers, layout="HWC"), expected)
+        assert torch.equal(CropMirrorNormalize(9, **numbers, layout="HWC")(PHOTOS), expected)
 
 
 LAYERS = [
@@ -1145,6 +1161,7 @@ def test_scripted_function() -> None:
 @pytest.mark.parametrize(
     ("wrong", "kind", "text"),
     [
+        *((wrong, TypeError, f"CropMirrorNormalize: {text}") for wrong, text in NO_NUMBERS),
         ({"size": 0}, RuntimeError, "crop_mirror_normalize: size must hold two positive ints, got [0, 0]"),
         ({"size": "4"}, TypeError, "CropMirrorNormalize: size must be an int or (height, width), got '4'"),
         ({"size": (1, 2, 3)}, ValueError, "CropMirrorNormalize: size must be an int or (height, width), got (1, 2, 3)"),

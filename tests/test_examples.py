@@ -2,20 +2,32 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image
+import pytest
+import torch
+from PIL import Image
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name: str, *arguments: str) -> str:
-    """What an example prints; nothing goes wrong, no warning comes, and no progress bar where nobody looks."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
+def run_all(name: str, *arguments: object) -> tuple[int, str, str]:
+    """How an example ends, and what it prints and complains of; each warning is an error."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert (process.returncode, process.stderr) == (0, "")
-    return process.stdout
+    return process.returncode, process.stdout, process.stderr
+
+
+def run(name: str, *arguments: object) -> str:
+    """What an example prints; nothing goes wrong, and no progress bar where nobody looks."""
+    code, printed, complaint = run_all(name, *arguments)
+    assert (code, complaint) == (0, "")
+    return printed
 
 
 def shares_right(told: str) -> dict[str, float]:
@@ -31,3 +43,110 @@ def test_train_digits_learns():
 def test_train_digits_without_training_guesses():
     shares = shares_right(run("train_digits.py", "--epochs", "0"))
     assert max(shares.values()) < 40  # else the test above would say nothing
+
+
+LIKE_TORCHVISION = (
+    "the first batch equals torchvision's resize, center_crop, to_dtype and normalize, up to float rounding\n"
+)
+
+
+def rate_hidden(told: str) -> str:
+    return re.sub(r"\d+ pictures a second", "N pictures a second", told)
+
+
+def write_pictures(folder: Path) -> None:
+    """Of mixed sizes and kinds."""
+    folder.mkdir(exist_ok=True)
+    generator = torch.Generator().manual_seed(0)
+    for name, mode, size in (
+        ("a.jpg", "RGB", (61, 40)),
+        ("b.JPEG", "L", (37, 90)),
+        ("c.png", "L", (50, 33)),
+        ("d.png", "RGBA", (33, 34)),
+        ("e.png", "P", (32, 32)),
+        ("f.png", "RGB", (7, 200)),
+    ):
+        shape = (*reversed(size), *([len(mode)] if len(mode) > 1 else []))
+        pixels = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+        Image.frombytes(mode, size, bytes(pixels.flatten().tolist())).save(folder / name)
+    (folder / "notes.txt").write_text("no picture, and none by its name\n")
+
+
+SMALL = ("--size", 24, "--resize", 33)
+
+
+def test_preprocess_without_a_folder(tmp_path):
+    sheet = tmp_path / "sheet.png"
+    assert rate_hidden(run("preprocess.py", "--output", sheet)) == (
+        "12 of 12 pictures, 2 batches, N pictures a second\noutput: (12, 10), by a network of random weights\n"
+        f"{LIKE_TORCHVISION}{sheet}: the first pictures, before and after\n"
+    )
+    assert matplotlib.image.imread(sheet).std() > 0.05
+
+
+@pytest.mark.parametrize(("batch", "batches"), [(1, 6), (4, 2), (100, 1)])
+def test_preprocess_of_mixed_pictures(tmp_path, batch, batches):
+    write_pictures(tmp_path / "pictures")
+    sheet = tmp_path / "sheet.png"
+    assert rate_hidden(
+        run("preprocess.py", tmp_path / "pictures", *SMALL, "--batch-size", batch, "--output", sheet)
+    ) == (
+        f"6 of 6 pictures, {batches} batches, N pictures a second\noutput: (6, 10), by a network of random weights\n"
+        f"{LIKE_TORCHVISION}{sheet}: the first pictures, before and after\n"
+    )
+
+
+def test_preprocess_goes_on_after_broken_files(tmp_path):
+    write_pictures(tmp_path)
+    (tmp_path / "0.png").write_bytes(b"")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "f.png").read_bytes()[:300])
+    (tmp_path / "d.jpg").mkdir()
+    Image.new("I;16", (40, 40)).save(tmp_path / "deep.png")
+    code, printed, complaint = run_all("preprocess.py", tmp_path, *SMALL, "--batch-size", 2)
+    assert code == 0
+    assert printed.startswith("6 of 11 pictures, ")
+    assert LIKE_TORCHVISION in printed
+    names = ["0.png", "broken.jpg", "cut.png", "d.jpg", "deep.png"]
+    assert len(complaint.splitlines()) == len(names)
+    for name, line in zip(names, complaint.splitlines(), strict=True):
+        assert line.startswith(f"{tmp_path / name}: left out, since it cannot be read: ")
+    assert complaint.endswith(": its pixels have more than 8 bits\n")
+
+
+def test_preprocess_runs_a_network_of_ones_own(tmp_path):
+    write_pictures(tmp_path)
+    network = tmp_path / "network.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Flatten()), network)
+    told = run("preprocess.py", tmp_path, *SMALL, "--model", network)
+    assert f"output: (6, {3 * 24 * 24}), by {network}\n{LIKE_TORCHVISION}" in told
+
+
+def test_preprocess_of_nothing(tmp_path):
+    assert run_all("preprocess.py", tmp_path) == (1, "", f"{tmp_path}: no JPEG or PNG file in it.\n")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    code, printed, complaint = run_all("preprocess.py", tmp_path)
+    assert (code, printed) == (1, "")
+    assert complaint.endswith(f"\n{tmp_path}: none of its 1 files could be read.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nowhere"], "folder must be one that exists, got nowhere"),
+        (["--size", "300"], "--size must be 1 to --resize, 256, got 300"),
+        (["--size", "0"], "--size must be 1 to --resize, 256, got 0"),
+        (["--batch-size", "0"], "--batch-size must be positive, got 0"),
+        (["--output", "nowhere/sheet.png"], "--output must be in a folder that exists, got nowhere/sheet.png"),
+        (["--model", "nowhere.pt"], "--model must be a TorchScript file, got nowhere.pt"),
+        (["--model", __file__], f"--model must be a TorchScript file, got {__file__}"),
+    ],
+)
+def test_preprocess_says_what_is_wrong(arguments, text, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(sys, "argv", ["preprocess.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(EXAMPLES / "preprocess.py"), run_name="__main__")
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (2, "")
+    assert told.err.endswith(f"preprocess.py: error: {text}\n")

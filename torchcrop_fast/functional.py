@@ -332,32 +332,42 @@ def crop_mirror_normalize(
     for name, tensor in (("offsets", offsets), ("flip", flip)):
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"crop_mirror_normalize: {name} must be a Tensor or None, got {type(tensor).__name__}")
-    fills = [fill] if isinstance(fill, (int, float)) else fill
-    numbers = [_floats(name, value) for name, value in (("mean", mean), ("std", std), ("fill", fills))]
+    means, stds, fills = _normalization("crop_mirror_normalize", mean, std, fill)
     if not isinstance(dtype, torch.dtype):
         raise TypeError(f"crop_mirror_normalize: dtype must be a torch.dtype, got {dtype!r}")
     return _scripted_crop_mirror_normalize(
         input,
         offsets,
         list(size),
-        numbers[0],
-        numbers[1],
+        means,
+        stds,
         flip,
         dtype,
         layout,
         cast(int, memory_format),
         padding_mode,
-        numbers[2],
+        fills,
         out,
     )
 
 
-def _floats(name: str, value: Sequence[float]) -> list[float]:
+def _normalization(
+    function: str, mean: Sequence[float], std: Sequence[float], fill: float | Sequence[float]
+) -> tuple[list[float], list[float], list[float]]:
+    """The numbers that say how to normalise; of fill, one will do."""
+    fills = [fill] if isinstance(fill, (int, float)) and not isinstance(fill, bool) else cast(Sequence[float], fill)
+    return _floats(function, "mean", mean), _floats(function, "std", std), _floats(function, "fill", fills)
+
+
+def _floats(function: str, name: str, value: Sequence[float]) -> list[float]:
     """The numbers of a list, tuple or 1-D tensor."""
     try:
-        return [float(number) for number in value]
-    except (TypeError, ValueError):
-        raise TypeError(f"crop_mirror_normalize: {name} must hold numbers, got {value!r}") from None
+        numbers = list(value)
+        if any(isinstance(number, (bool, str)) for number in numbers):  # float() takes them
+            raise TypeError
+        return [float(number) for number in numbers]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise TypeError(f"{function}: {name} must hold numbers, got {value!r}") from None
 
 
 def _scripted_random_offsets(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchcrop_fast.functional import (
     _center_start,
     _draw_offsets,
+    _normalization,
     _scripts_while_tracing,
     center_crop,
     crop,
@@ -426,6 +427,11 @@ class CropMirrorNormalize(nn.Module):
         - flip: bool ``(N)`` or ``(N, K)``, ``()`` for one image; None is none.
         - output: ``(N, C, h, w)``, ``(N, K, C, h, w)`` or ``(C, h, w)``.
 
+    Raises:
+        RuntimeError: If an argument is out of its range, or ``mean``, ``std`` and ``fill`` are of different lengths.
+        ValueError: If ``size`` or ``memory_format`` is none of those above.
+        TypeError: If an argument is of a wrong type, or holds something else than numbers.
+
     Source: :func:`torchcrop_fast.functional.crop_mirror_normalize`.
 
     Example:
@@ -454,13 +460,11 @@ class CropMirrorNormalize(nn.Module):
         super().__init__()
         sizes = _entries("CropMirrorNormalize: size must be an int or (height, width)", size, (1, 2))
         self.size = [sizes[0], sizes[-1]]
-        self.mean = [float(number) for number in mean]
-        self.std = [float(number) for number in std]
+        self.mean, self.std, self.fill = _normalization("CropMirrorNormalize", mean, std, fill)
         self.dtype = dtype
         self.layout = layout
         self.channels_last = memory_format == torch.channels_last  # TorchScript keeps no memory format
         self.padding_mode = padding_mode
-        self.fill = [float(number) for number in (fill if isinstance(fill, Sequence) else [fill])]
         # Whatever is wrong with them is wrong before there is an image.
         channels = len(self.mean)
         shape = (0, 1, 1, channels) if layout == "HWC" else (0, channels, 1, 1)

@@ -113,6 +113,25 @@ at::Tensor crop_mirror_normalize(
       fill);
 }
 
+at::Tensor& crop_mirror_normalize_out(
+    at::Tensor& out,
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    at::IntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip,
+    at::ScalarType dtype,
+    std::string_view layout,
+    at::MemoryFormat memory_format,
+    std::string_view padding_mode,
+    at::ArrayRef<double> fill) {
+  crop_mirror_normalize_out_handle().call(
+      input, offsets, SymInts(size.begin(), size.end()), mean, std, flip, dtype, layout, memory_format, padding_mode,
+      fill, out);
+  return out;
+}
+
 const char* cpu_capability_name() { return name(cpu_capability()); }
 
 }  // namespace torchcrop_fast

@@ -56,8 +56,10 @@ TORCHCROP_FAST_API at::Tensor crop(const at::Tensor& input, at::IntArrayRef crop
 // size:     of the windows, D positive entries.
 // flip:     bool, offsets' shape without its last dimension (mirrors the last spatial one) or its full shape.
 // padding_mode: "constant" (fill), "replicate", "reflect", "symmetric" or "circular".
+// fill:     what a constant border holds: a number that input's dtype can hold; integer dtypes truncate it.
 //
-// Returns (N, ..., size) or (N, K, ..., size) in input's memory format.
+// Returns a new tensor (N, ..., size) or (N, K, ..., size) in input's memory format; its gradient with respect to input
+// is exact, also where windows overlap. Throws as pad does.
 TORCHCROP_FAST_API at::Tensor crop_at(
     const at::Tensor& input,
     const at::Tensor& offsets,
@@ -66,7 +68,7 @@ TORCHCROP_FAST_API at::Tensor crop_at(
     std::string_view padding_mode = "constant",
     const at::Scalar& fill = 0);
 
-// The same written to out, which it returns, as with pad_out.
+// The same written to out, which it returns, as with pad_out; out shares no memory with offsets or flip either.
 TORCHCROP_FAST_API at::Tensor& crop_at_out(
     at::Tensor& out,
     const at::Tensor& input,
@@ -78,13 +80,38 @@ TORCHCROP_FAST_API at::Tensor& crop_at_out(
 
 // Crops every image at its own place, mirrors it and normalises it to (x - mean) / std, in one pass over memory.
 //
-// input:    (N, C, H, W), or (N, H, W, C) with layout "HWC", of uint8 (divided by 255 first), float16, bfloat16 or
-// float32. offsets, size, flip, padding_mode: as for crop_at; no offsets: the centre. mean, std: a number for each
-// channel, std not 0. dtype:    of the result: float32, float16 or bfloat16. fill:     a number, or one for each
-// channel, in units of the input; it is normalised like a pixel.
+// input:    (N, C, H, W), or (N, H, W, C) with layout "HWC"; uint8, which is divided by 255 first, float16, bfloat16 or
+//           float32.
+// offsets:  as for crop_at; none is the centre, rounded as torchvision rounds it.
+// size:     of the windows, (h, w), positive.
+// mean:     a number for each channel.
+// std:      a number for each channel, not 0.
+// flip:     as for crop_at.
+// dtype:    of the result: float32, float16 or bfloat16.
+// layout:   of input: "CHW" or "HWC".
+// memory_format: of the result: contiguous or channels_last.
+// padding_mode: as for crop_at.
+// fill:     a number, or one for each channel, in units of input; it is normalised like a pixel.
 //
-// Returns (N, C, h, w) or (N, K, C, h, w), contiguous or channels_last as memory_format says.
+// Returns (N, C, h, w), or (N, K, C, h, w) for K crops an image, whatever the layout. Differentiable with respect to
+// inputs of a float dtype. Throws as pad does.
 TORCHCROP_FAST_API at::Tensor crop_mirror_normalize(
+    const at::Tensor& input,
+    const std::optional<at::Tensor>& offsets,
+    at::IntArrayRef size,
+    at::ArrayRef<double> mean,
+    at::ArrayRef<double> std,
+    const std::optional<at::Tensor>& flip = std::nullopt,
+    at::ScalarType dtype = at::kFloat,
+    std::string_view layout = "CHW",
+    at::MemoryFormat memory_format = at::MemoryFormat::Contiguous,
+    std::string_view padding_mode = "constant",
+    at::ArrayRef<double> fill = 0.);
+
+// The same written to out, which it returns. out has dtype and input's device and shares no memory with input, offsets
+// or flip; otherwise as with pad_out.
+TORCHCROP_FAST_API at::Tensor& crop_mirror_normalize_out(
+    at::Tensor& out,
     const at::Tensor& input,
     const std::optional<at::Tensor>& offsets,
     at::IntArrayRef size,
