@@ -6,12 +6,15 @@ import statistics
 import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 OURS = "torchcrop_fast"
 LIMIT = "copy of the same bytes"
+FILL = "fill of the output"
+LIMITS = (LIMIT, FILL)
 
 Run = Callable[[], Tensor]
 
@@ -29,6 +32,7 @@ class Case:
             every byte once.
         exact: Whether the results must be equal bit for bit; else up to rounding.
         same_dtype: Whether they must be of one dtype: not where a peer lacks it.
+        fill: Whether filling the output, by torch's ``fill_``, is timed as a second limit: for what reads little.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Case:
     bytes: int
     exact: bool = True
     same_dtype: bool = True
+    fill: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
     source = torch.ones(max(case.bytes // 2, 1), dtype=torch.uint8)
     target = torch.ones_like(source)
     runs[LIMIT] = lambda: target.copy_(source)
+    if case.fill:
+        runs[FILL] = partial(torch.empty_like(runs[OURS]()).fill_, 1)
     timers = {name: timeit.Timer(run) for name, run in runs.items()}
     calls = {}
     for name, timer in timers.items():

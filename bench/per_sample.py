@@ -59,6 +59,7 @@ def cases(quick: bool) -> Iterator[Case]:
                 moved,
                 exact=False,
                 same_dtype=dtype != torch.bfloat16,
+                fill=True,
             )
 
 
@@ -189,14 +190,15 @@ def _photos(layout: str, dtype: torch.dtype) -> Mapping[str, Run]:
 
         runs["torchvision v2"] = partial(chain, images)
         runs["torch.compile of torchvision v2"] = partial(torch.compile(chain, dynamic=False), images)
-    if _installed("nvidia.dali") and layout == "HWC" and dtype != torch.bfloat16:
-        runs["DALI"] = _dali(photos, dtype)
-    elif _installed("nvidia.dali") and layout == "HWC":
-        runs["DALI, float32"] = _dali(photos, torch.float32)  # it has no bfloat16
+    if _installed("nvidia.dali") and dtype != torch.bfloat16:
+        runs["DALI"] = _dali(photos, layout, dtype)
+    elif _installed("nvidia.dali"):  # it has no bfloat16
+        runs["DALI, float32"] = _dali(photos, layout, torch.float32)
+        runs["DALI, float16"] = _dali(photos, layout, torch.float16)
     return runs
 
 
-def _dali(photos: Tensor, dtype: torch.dtype) -> Run:
+def _dali(photos: Tensor, layout: str, dtype: torch.dtype) -> Run:
     """A pipeline on the CPU that crops and normalises a batch that is there; its output is read without a copy."""
     dali: Any = import_module("nvidia.dali")
     batch = [photo.numpy() for photo in photos]
@@ -204,7 +206,7 @@ def _dali(photos: Tensor, dtype: torch.dtype) -> Run:
 
     pipe = dali.Pipeline(len(batch), torch.get_num_threads(), device_id=None, prefetch_queue_depth=1)
     with pipe:
-        images = dali.fn.external_source(source=lambda: batch, no_copy=True, layout="HWC")
+        images = dali.fn.external_source(source=lambda: batch, no_copy=True, layout=layout)
         pipe.set_outputs(
             dali.fn.crop_mirror_normalize(
                 images,

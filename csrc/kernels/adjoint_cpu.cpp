@@ -59,22 +59,23 @@ class WindowAdder {
   }
 
   void write(int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      int64_t in_offset = 0;
-      int64_t rest = row;
-      for (int d = last_ - 1; d >= 0; --d) {
-        index_[d] = rest % shape_.dim[d].in_size;
-        rest /= shape_.dim[d].in_size;
-        in_offset += index_[d] * shape_.dim[d].in_stride;
-      }
+    seek(begin);
+    for (int64_t row = begin; row < end; ++row, next_row()) {
       std::fill(sums_.begin(), sums_.end(), Sum(0));
       for (const Shown& shown : shown_) {
         add(shown, 0, reinterpret_cast<const T*>(shown.window->out));
       }
-      T* in = reinterpret_cast<T*>(const_cast<char*>(shape_.in)) + in_offset;
-      for (const Sum sum : sums_) {
-        *in = narrow(sum);
-        in += shape_.dim[last_].in_stride;
+      T* const in = reinterpret_cast<T*>(const_cast<char*>(shape_.in)) + in_offset_;
+      const int64_t stride = shape_.dim[last_].in_stride;
+      const auto size = static_cast<int64_t>(sums_.size());
+      if (stride == 1) {  // said apart, since compilers make vectors of it
+        for (int64_t i = 0; i < size; ++i) {
+          in[i] = narrow(sums_[i]);
+        }
+        continue;
+      }
+      for (int64_t i = 0; i < size; ++i) {
+        in[i * stride] = narrow(sums_[i]);
       }
     }
   }
@@ -85,6 +86,27 @@ class WindowAdder {
     std::vector<Images> images;  // of each dimension but the last
     std::vector<Run> runs;       // of the last
   };
+
+  // Goes to a row, counted in the order of the dimensions.
+  void seek(int64_t row) {
+    in_offset_ = 0;
+    for (int d = last_ - 1; d >= 0; --d) {
+      index_[d] = row % shape_.dim[d].in_size;
+      row /= shape_.dim[d].in_size;
+      in_offset_ += index_[d] * shape_.dim[d].in_stride;
+    }
+  }
+
+  void next_row() {
+    for (int d = last_ - 1; d >= 0; --d) {
+      in_offset_ += shape_.dim[d].in_stride;
+      if (++index_[d] < shape_.dim[d].in_size) {
+        return;
+      }
+      index_[d] = 0;
+      in_offset_ -= shape_.dim[d].in_size * shape_.dim[d].in_stride;
+    }
+  }
 
   // Adds all rows that show the current one, from dimension d on, whose elements begin at out.
   void add(const Shown& shown, int d, const T* out) {
@@ -99,6 +121,12 @@ class WindowAdder {
     for (const Run& run : shown.runs) {
       Sum* sum = sums_.data() + run.in;
       const T* from = out + run.out * stride;
+      if (stride == 1 && run.step == 1) {  // said apart, as above
+        for (int64_t i = 0; i < run.size; ++i) {
+          sum[i] += to_float(from[i]);
+        }
+        continue;
+      }
       for (int64_t i = 0; i < run.size; ++i) {
         sum[i * run.step] += to_float(from[i * stride]);
       }
@@ -116,8 +144,10 @@ class WindowAdder {
   const Window& shape_;  // one of them: they share sizes and the input's strides
   const int last_;
   std::vector<Shown> shown_;
-  std::vector<Sum> sums_;    // of the current row
-  int64_t index_[kMaxDims];  // of the current row
+  // The current row.
+  std::vector<Sum> sums_;
+  int64_t index_[kMaxDims];
+  int64_t in_offset_;  // elements
 };
 
 }  // namespace

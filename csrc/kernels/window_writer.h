@@ -90,7 +90,7 @@ struct CopyLong<16> {
 constexpr int64_t kFilledFirst = 4096;  // bytes that are worth filling whole before a part of them is copied over
 constexpr int64_t kLine = 64;           // of the caches, in bytes
 constexpr int64_t kTile = 16;           // columns far apart in the input that are copied together
-constexpr int64_t kStreamed = 256;      // the shortest row, in bytes, that is worth streaming
+constexpr int64_t kStreamed = 192;      // the shortest row, in bytes, that is worth streaming
 constexpr int64_t kShort = 128;         // the longest row, in bytes, that is copied straight-line
 
 // Calls use(copy) with the straight-line copy of n bytes, more than a vector and at most kHeads + 1 of them.
