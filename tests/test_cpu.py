@@ -1,5 +1,6 @@
 """The CPU's kernels under each capability, and the fast entry, which hides nothing that the dispatcher would show."""
 
+import itertools
 import json
 import math
 import random
@@ -161,13 +162,21 @@ def test_an_unknown_capability_is_one_sentence(capability, monkeypatch, fresh_py
 
 # The fast entry. What it must not hide, and torch.ops, which goes through the dispatcher, shows.
 PAD = (1, -2)
+OFFSETS = torch.tensor([[-1], [1]])
 OP = torch.ops.torchcrop_fast.pad
+CROP_AT = torch.ops.torchcrop_fast.crop_at
 WAYS = {
     "pad": lambda x: functional.pad(x, PAD),
     "crop": lambda x: functional.crop(x, (-1, 2)),
     "out": lambda x: functional.pad(x, PAD, out=torch.empty(2, 4, 4)),
     "layer": tcf.ZeroPad1d(PAD),
+    "crop_at": lambda x: functional.crop_at(x, OFFSETS, (4,)),
+    "crop_at, out": lambda x: functional.crop_at(x, OFFSETS, [4], fill=0.5, out=torch.empty(2, 4, 4)),
 }
+
+
+def op_of(way: str) -> str:
+    return "torchcrop_fast::crop_at" if way.startswith("crop_at") else "torchcrop_fast::pad"
 
 
 def example() -> Tensor:
@@ -178,42 +187,46 @@ def answer(*_: object) -> Tensor:
     return torch.full((1,), 42.0)
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_profilers_see_the_op(way, tmp_path):
-    x = example()
+@pytest.mark.parametrize("name", WAYS)
+def test_profilers_see_the_op(name, tmp_path):
+    way, op, x = WAYS[name], op_of(name), example()
     way(x)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as kineto, record_function("around"):
         way(x)
-    (event,) = [event for event in kineto.events() if event.name == "torchcrop_fast::pad"]
+    (event,) = [event for event in kineto.events() if event.name == op]
     assert event.cpu_parent.name == "around"
     assert event.input_shapes[0] == [2, 4, 5]
     with torch.autograd.profiler.profile() as old:
         way(x)
-    assert "torchcrop_fast::pad" in [event.name for event in old.function_events]
+    assert op in [event.name for event in old.function_events]
     observer = ExecutionTraceObserver().register_callback(str(tmp_path / "trace.json"))
     observer.start()
     way(x)
     observer.stop()
     observer.unregister_callback()
     nodes = json.loads((tmp_path / "trace.json").read_text())["nodes"]
-    assert "torchcrop_fast::pad" in [node["name"] for node in nodes]
+    assert op in [node["name"] for node in nodes]
 
 
 @pytest.mark.parametrize("key", ["AutocastCPU", "FuncTorchVmapMode", "PreDispatch", "PythonTLSSnapshot"])
 def test_kernels_of_a_key_that_is_switched_on_run(key):
     with torch.library._scoped_library("torchcrop_fast", "IMPL") as library:
         library.impl("pad", answer, key)
+        library.impl("crop_at", answer, key)
         on = torch.autocast("cpu") if key == "AutocastCPU" else _IncludeDispatchKeyGuard(getattr(DispatchKey, key))
         with on:
             assert functional.pad(example(), PAD).tolist() == [42]
             assert functional.pad(example().requires_grad_(), PAD).tolist() == [42]
+            assert functional.crop_at(example(), OFFSETS, (4,)).tolist() == [42]
 
 
 class Answering(Tensor):
     """Has no say in torch's functions, but in what is dispatched."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
-    __torch_dispatch__ = classmethod(lambda cls, func, *_: answer() if func is OP.default else cls.seen.append(func))
+    __torch_dispatch__ = classmethod(
+        lambda cls, func, *_: answer() if func in (OP.default, CROP_AT.default) else cls.seen.append(func)
+    )
     seen: list = []
 
 
@@ -224,6 +237,13 @@ def test_subclasses_with_a_dispatch_of_their_own_see_the_op():
     functional.pad(x, PAD, out=out.as_subclass(Answering))
     assert Answering.seen[-2:] == [OP.out, OP.out]
     assert out.sum() == 0
+    flip = torch.zeros(2, dtype=torch.bool)
+    for arguments in itertools.product((x, x.as_subclass(Answering)), (OFFSETS, OFFSETS.as_subclass(Answering))):
+        for flips in (None, flip, flip.as_subclass(Answering)):
+            answered = any(type(tensor) is Answering for tensor in (*arguments, flips))
+            assert (functional.crop_at(*arguments, (4,), flip=flips).tolist() == [42]) is answered
+    functional.crop_at(x, OFFSETS, (4,), out=out.as_subclass(Answering))
+    assert Answering.seen[-1] == CROP_AT.out
 
 
 NOT_PLAIN = Tensor.to_sparse, Tensor.to_mkldnn, lambda x: torch._nested_tensor_from_tensor_list([x[0], x[1, :2]])
@@ -281,11 +301,11 @@ def test_inference_tensors_stay_what_they_are():
         functional.pad(x, PAD, out=out)
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_real_tensors_under_a_fake_mode_give_fake_ones(way):
+@pytest.mark.parametrize("name", WAYS)
+def test_real_tensors_under_a_fake_mode_give_fake_ones(name):
     x = example()
     with FakeTensorMode(allow_non_fake_inputs=True):
-        assert type(way(x)) is FakeTensor
+        assert type(WAYS[name](x)) is FakeTensor
 
 
 CONSTANT = torch.rand(2, 4, 5)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from torch._functorch import config as functorch_config
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functionalize, grad, hessian, jacfwd, jacrev, jvp, vmap
 
+from torchcrop_fast import functional
 from torchcrop_fast.functional import crop_at
 
 VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
@@ -941,3 +943,48 @@ def test_each_capability_crops_the_same(monkeypatch, fresh_python) -> None:
         assert told == capability
         digests.add(printed_digest)
     assert digests == {digest()}
+
+
+# What the fast entry takes, and what it leaves to torch.ops.
+PLAIN: dict[str, Arguments] = {
+    "nothing else": {},
+    "a list": {"size": [2, 3]},
+    "flip": {"flip": torch.tensor([True, False])},
+    "flip, each dim": {"flip": torch.tensor([[True, False], [True, True]])},
+    "border": {"padding_mode": "reflect"},
+    "fill, int": {"fill": 7},
+    "fill, float": {"fill": -0.5},
+    "several": {"offsets": torch.tensor([[[0, 1], [-9, 9]]]).expand(2, 2, 2)},
+    "out": {"out": torch.full((2, 1, 2, 3), 77.0)},
+    "out that is resized": {"out": torch.empty(0)},
+    "gradient": {"input": torch.rand(2, 1, 4, 5, requires_grad=True)},
+    "parameter": {"input": torch.nn.Parameter(torch.rand(2, 1, 4, 5))},
+}
+NOT_PLAIN: dict[str, Arguments] = {
+    "numpy ints": {"size": (np.int64(2), 3)},
+    "a bool": {"fill": True},
+    "numpy float": {"fill": np.float64(0.5)},
+    "complex": {"input": torch.rand(2, 1, 4, 5, dtype=torch.complex64), "fill": 1j},
+}
+
+
+@pytest.mark.parametrize("arguments", [*PLAIN.values(), *NOT_PLAIN.values()], ids=[*PLAIN, *NOT_PLAIN])
+def test_the_fast_entry_gives_what_the_op_gives(arguments: Arguments, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = {"input": torch.rand(2, 1, 4, 5), "offsets": torch.tensor([[0, 1], [3, -2]]), "size": (2, 3), **arguments}
+    slow = []
+    scripted = functional._scripted_crop_at
+    monkeypatch.setattr(functional, "_scripted_crop_at", lambda *args: (slow.append(args), scripted(*args))[1])
+    version = used["out"]._version if "out" in used else None
+    fast = crop_at(**used)
+    assert (not slow) is any(arguments is plain for plain in PLAIN.values())
+    if version is not None:
+        assert fast is used["out"]
+        assert fast._version > version
+        used = {**used, "out": torch.empty_like(fast)}
+    through_op = scripted(**used)
+    assert_same(fast, through_op)
+    assert type(fast.grad_fn) is type(through_op.grad_fn)
+    if fast.requires_grad:
+        grad = torch.rand_like(fast)
+        (from_fast,), (from_op,) = (torch.autograd.grad(made, used["input"], grad) for made in (fast, through_op))
+        assert_same(from_fast, from_op)
