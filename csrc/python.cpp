@@ -2,7 +2,9 @@
 // aside to torch.ops wherever more than a plain call is asked for. In the wheel only, never in the C++ library.
 #include <ATen/PythonTorchFunctionTLS.h>
 #include <Python.h>
+#include <torch/csrc/Dtype.h>
 #include <torch/csrc/Exceptions.h>
+#include <torch/csrc/MemoryFormat.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/utils/object_ptr.h>
@@ -307,6 +309,35 @@ bool read_plain_number(PyObject* object, at::Scalar& number) {
   return overflow == 0;
 }
 
+// Reads a list or tuple of plain numbers, or where one will do that one. False for anything else.
+bool read_plain_numbers(PyObject* object, bool one_will_do, c10::SmallVectorImpl<double>& numbers) {
+  at::Scalar number;
+  if (one_will_do && read_plain_number(object, number)) {
+    numbers.push_back(number.toDouble());
+    return true;
+  }
+  const bool is_tuple = PyTuple_CheckExact(object);
+  if (!is_tuple && !PyList_CheckExact(object)) {
+    return false;
+  }
+  for (Py_ssize_t i = 0; i < (is_tuple ? PyTuple_GET_SIZE(object) : PyList_GET_SIZE(object)); ++i) {
+    if (!read_plain_number(is_tuple ? PyTuple_GET_ITEM(object, i) : PyList_GET_ITEM(object, i), number)) {
+      return false;
+    }
+    numbers.push_back(number.toDouble());
+  }
+  return true;
+}
+
+// Reads a plain string, which owns the text. False for anything else.
+bool read_plain_text(PyObject* object, std::string_view& text) {
+  Py_ssize_t length = 0;
+  const char* const bytes = PyUnicode_CheckExact(object) ? PyUnicode_AsUTF8AndSize(object, &length) : nullptr;
+  PyErr_Clear();  // of a string that has no bytes
+  text = bytes ? std::string_view(bytes, length) : std::string_view();
+  return bytes;
+}
+
 bool is_plain_tensor_or_none(PyObject* object) { return object == Py_None || THPVariable_CheckExact(object); }
 
 std::optional<at::Tensor> optional_tensor(PyObject* object) {
@@ -320,20 +351,15 @@ PyObject* crop_at(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
   HANDLE_TH_ERRORS
   c10::SmallVector<int64_t, 3> size;
+  std::string_view padding_mode;
   at::Scalar fill;
   const bool plain = THPVariable_CheckExact(args[0]) && THPVariable_CheckExact(args[1]) &&
                      read_plain_ints(args[2], size) && is_plain_tensor_or_none(args[3]) &&
-                     PyUnicode_CheckExact(args[4]) && read_plain_number(args[5], fill) &&
+                     read_plain_text(args[4], padding_mode) && read_plain_number(args[5], fill) &&
                      is_plain_tensor_or_none(args[6]) && !watched();
   if (!plain) {
     return Py_NewRef(Py_NotImplemented);
   }
-  Py_ssize_t length = 0;
-  const char* const text = PyUnicode_AsUTF8AndSize(args[4], &length);
-  if (!text) {
-    throw python_error();
-  }
-  const std::string_view padding_mode(text, length);
   const at::Tensor input = THPVariable_Unpack(args[0]), offsets = THPVariable_Unpack(args[1]);
   const auto flip = optional_tensor(args[3]), out = optional_tensor(args[6]);
   at::Tensor result;
@@ -347,6 +373,38 @@ PyObject* crop_at(PyObject*, PyObject* const* args, Py_ssize_t count) {
     }
   }
   return out ? Py_NewRef(args[6]) : THPVariable_Wrap(std::move(result));
+  END_HANDLE_TH_ERRORS
+}
+
+// crop_mirror_normalize(input, offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill):
+// NotImplemented unless all of them are plain
+PyObject* crop_mirror_normalize(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (!takes("crop_mirror_normalize", 11, count)) {
+    return nullptr;
+  }
+  HANDLE_TH_ERRORS
+  c10::SmallVector<int64_t, 2> size;
+  c10::SmallVector<double, 4> mean, std, fill;
+  std::string_view layout, padding_mode;
+  const bool plain = THPVariable_CheckExact(args[0]) && is_plain_tensor_or_none(args[1]) &&
+                     read_plain_ints(args[2], size) && read_plain_numbers(args[3], false, mean) &&
+                     read_plain_numbers(args[4], false, std) && is_plain_tensor_or_none(args[5]) &&
+                     THPDtype_Check(args[6]) && read_plain_text(args[7], layout) && THPMemoryFormat_Check(args[8]) &&
+                     read_plain_text(args[9], padding_mode) && read_plain_numbers(args[10], true, fill) && !watched();
+  if (!plain) {
+    return Py_NewRef(Py_NotImplemented);
+  }
+  const at::Tensor input = THPVariable_Unpack(args[0]);
+  const auto offsets = optional_tensor(args[1]), flip = optional_tensor(args[5]);
+  const auto dtype = reinterpret_cast<THPDtype*>(args[6])->scalar_type;
+  const auto memory_format = reinterpret_cast<THPMemoryFormat*>(args[8])->memory_format;
+  at::Tensor result;
+  {
+    const pybind11::gil_scoped_release no_gil;
+    result = torchcrop_fast::crop_mirror_normalize(
+        input, offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill);
+  }
+  return THPVariable_Wrap(std::move(result));
   END_HANDLE_TH_ERRORS
 }
 
@@ -396,6 +454,8 @@ PyMethodDef methods[] = {
     {"pad", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pad)), METH_FASTCALL, nullptr},
     {"crop", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop)), METH_FASTCALL, nullptr},
     {"crop_at", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop_at)), METH_FASTCALL, nullptr},
+    {"crop_mirror_normalize", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop_mirror_normalize)),
+     METH_FASTCALL, nullptr},
     {"cpu_capability", cpu_capability, METH_NOARGS, nullptr},
     {"memory_stats", memory_stats, METH_NOARGS, nullptr},
     {"empty_cache", empty_cache, METH_NOARGS, nullptr},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, dtype, memory_format
 
 def pad(input: Tensor, pad: Sequence[int], value: complex | None, out: Tensor | None, /) -> Tensor: ...
 def crop(input: Tensor, cropping: Sequence[int], out: Tensor | None, /) -> Tensor: ...
@@ -15,6 +15,20 @@ def crop_at(
     padding_mode: str,
     fill: complex,
     out: Tensor | None,
+    /,
+) -> Any: ...  # the result, or NotImplemented
+def crop_mirror_normalize(
+    input: Tensor,
+    offsets: Tensor | None,
+    size: Sequence[int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    flip: Tensor | None,
+    dtype: dtype,
+    layout: str,
+    memory_format: memory_format,
+    padding_mode: str,
+    fill: float | Sequence[float],
     /,
 ) -> Any: ...  # the result, or NotImplemented
 def memory_stats() -> dict[str, int]: ...

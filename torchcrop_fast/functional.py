@@ -328,6 +328,12 @@ def crop_mirror_normalize(
         >>> y.shape, y.dtype
         (torch.Size([8, 3, 56, 56]), torch.float32)
     """
+    if out is None and not is_dynamo_compiling():
+        normalized = _C.crop_mirror_normalize(
+            input, offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill
+        )
+        if normalized is not NotImplemented:  # every argument is plain, and nobody else has a say
+            return cast(Tensor, normalized)
     _check_types("crop_mirror_normalize", input, "size", size)
     for name, tensor in (("offsets", offsets), ("flip", flip)):
         if tensor is not None and not isinstance(tensor, Tensor):

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/native/Resize.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/view_as_real.h>
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -338,7 +339,9 @@ void normalize_into(
   }
   out.mutable_data_ptr();  // a lazy clone gets memory of its own here
   const at::Tensor images = by.layout == "HWC" ? input.permute({0, 3, 1, 2}) : input;
-  const at::Tensor offsets = by.offsets ? *by.offsets : centre_offsets(images, by.size, images.device());
+  std::array<int64_t, 2> centre = {centre_start(images.size(2), by.size[0]), centre_start(images.size(3), by.size[1])};
+  const at::Tensor offsets =
+      by.offsets ? *by.offsets : at::from_blob(centre.data(), {images.size(0), 2}, {0, 1}, at::kLong);
   const Border border = check_border("crop_mirror_normalize", by.padding_mode);
   const PlacedWindows windows(images, out, offsets, by.flip, border, PlacedWindows::Order::kAsGiven);
   const auto channels = static_cast<size_t>(images.size(1));

@@ -131,13 +131,17 @@ at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& opt
   return sizes.size() == 5 ? new_several(sizes, options, format) : at::empty_symint(sizes, options, format);
 }
 
+int64_t centre_start(int64_t elements, int64_t size) {
+  const int64_t surplus = elements - size;
+  const int64_t half = surplus / 2;  // of fewer elements less than 0, and the odd element goes to the end
+  const int64_t odd = surplus > 0 ? surplus % 2 : 0;
+  return half + odd * (half % 2);
+}
+
 at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::Device device) {
   std::vector<at::Tensor> starts;
   for (const auto d : c10::irange(2)) {
-    const int64_t surplus = images.size(2 + d) - size[d];
-    const int64_t half = surplus / 2;  // of a smaller image less than 0, and the odd element goes to the end
-    const int64_t odd = surplus > 0 ? surplus % 2 : 0;
-    const int64_t start = half + odd * (half % 2);
+    const int64_t start = centre_start(images.size(2 + d), size[d]);
     starts.push_back(at::full({images.size(0)}, start, at::TensorOptions(device).dtype(at::kLong)));
   }
   return at::stack(starts, 1);

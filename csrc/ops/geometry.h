@@ -31,10 +31,14 @@ at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool
 // As empty_in_format, of these options.
 at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format);
 
-// The offsets (N, 2) of the middle of images (N, C, H, W), rounded as torchvision does, and of smaller images, too.
+// Where the middle of so many elements begins, rounded as torchvision does: before 0 where there are fewer.
+int64_t centre_start(int64_t elements, int64_t size);
+
+// The offsets (N, 2) of the middle of images (N, C, H, W): in ops that a graph can hold, and that need no copy to a
+// device.
 at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::Device device);
 
-// A number for each channel, (C, 1, 1), in float32: in ops that a graph can hold, and that need no copy to a device.
+// A number for each channel, (C, 1, 1), in float32: in such ops, too.
 at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device);
 
 // The window that writes pad(input, pad) to out, its border filled with an element of these bytes. out is a tensor that
