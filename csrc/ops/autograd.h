@@ -4,9 +4,11 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/SymIntArrayRef.h>
 
+#include <string_view>
+
 namespace torchcrop_fast {
 
-// Has backward mode go from out, which is pad(input, pad), to input, which requires a gradient.
-void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out);
+// Has backward mode go from out, which is pad(input, pad, mode), to input, which requires a gradient.
+void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const at::Tensor& out);
 
 }  // namespace torchcrop_fast
