@@ -89,8 +89,8 @@ def pad(
         The padded tensor, or ``out``.
 
     Raises:
-        RuntimeError: If ``pad`` is odd or too long, takes or repeats more than there is, or ``value`` or ``out`` doesn't
-            fit.
+        RuntimeError: If ``pad`` is odd or too long, takes or repeats more than there is, or ``value`` or ``out``
+            doesn't fit.
         NotImplementedError: If ``mode`` is unknown.
         TypeError: If an argument is of a wrong type.
 
@@ -762,7 +762,7 @@ def _check_pad(input: Tensor, pad: list[int], mode: str = "constant") -> None:
     for i in range(0, len(pad), 2):
         dim = dims - 1 - i // 2
         size, before, after = input.size(dim), max(-pad[i], 0), max(-pad[i + 1], 0)
-        last = mode == "reflect" or mode == "replicate"  # the crop comes last
+        last = mode in ["reflect", "replicate"]  # the crop comes last
         if size < before + after and not last:
             raise RuntimeError(f"pad: dim {dim} of size {size} cannot lose {before} + {after} elements")
         _check_repeats_once(dim, size, size - before - after, pad[i], pad[i + 1], mode)
