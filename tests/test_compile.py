@@ -16,9 +16,6 @@ from programs import (
     assert_same_with_grad,
     example,
     name_of,
-    pad_circular,
-    pad_reflect,
-    pad_replicate,
 )
 from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
@@ -161,7 +158,31 @@ WRONG_CALLS = [
     (lambda x: functional.pad(x, (0, 0, -9, 1)), "pad: dim 2 of size 8 cannot lose 9 + 0 elements"),
     (lambda x: functional.pad(x, (1, 2, 3)), "pad: pad must have an even number of entries, got 3"),
     (lambda x: functional.pad(x, [0] * 10), "pad: pad must have at most 8 entries for an input of 4 dims, got 10"),
-    (lambda x: functional.pad(x, (1, 1), "reflect", out=x), "pad: out needs mode 'constant', got 'reflect'"),
+    (
+        lambda x: functional.pad(x, (9, 1), "reflect"),
+        "pad: dim 3 of size 9 cannot be reflected by (9, 1): both must be less than its size",
+    ),
+    (
+        lambda x: functional.pad(x, (0, 0, -7, 2), "circular"),
+        "pad: dim 2 of size 8 cannot be wrapped by (-7, 2): both must be at most the 1 elements to wrap",
+    ),
+    (
+        lambda x: functional.pad(x[:, :0], (0, 0, 0, 0, 1, 2), "replicate"),
+        "pad: dim 1 of size 0 cannot be replicated by (1, 2): it has no element to repeat",
+    ),
+    (lambda x: functional.pad(x, (3, -13), "replicate"), "pad: dim 3 of size 9 cannot lose 0 + 13 elements"),
+    (
+        lambda x: functional.pad(x, (1, 1), "reflect", 1.5),
+        "pad: value must be None or 0 but with mode 'constant', got 1.5",
+    ),
+    (
+        lambda x: functional.pad(x, (1, 1), "symmetric"),
+        "pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got 'symmetric'",
+    ),
+    (
+        lambda x: functional.pad(x, (1, 1), "reflect", out=torch.empty(2, 3, 8, 11, dtype=torch.int32)),
+        "pad: out must have input's dtype float32, got int32",
+    ),
     (
         lambda x: functional.pad(x, (1, 1), out=torch.empty(2, 3, 8, 11, dtype=torch.int32)),
         "pad: out must have input's dtype float32, got int32",
@@ -240,6 +261,20 @@ def test_exported_file_runs_without_us(fresh_python, tmp_path):
     assert printed.split() == ["False"]
 
 
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize(
+    ("shape", "entries", "dtype"),
+    [((9,), (2, 3), torch.float32), ((2, 3, 4, 9), (2, 3), torch.float32), ((3, 4, 9), (1, -1), torch.bool)],
+)
+def test_what_atens_pad_does_not_take_stays_our_op(mode, shape, entries, dtype):
+    recorder = Recorder()
+    compiled = torch.compile(partial(functional.pad, pad=entries, mode=mode), fullgraph=True, backend=recorder)
+    for x in [torch.rand(shape).to(dtype), torch.rand(shape).to(dtype).flip(0)]:
+        assert_same(compiled(x), functional.pad(x, entries, mode))
+    takes = len(shape) < 4 and dtype == torch.bool and mode == "circular"
+    assert takes == all("torchcrop_fast" not in name for graph in recorder.aten_graphs for name in calls(graph))
+
+
 def op(x: Tensor) -> Tensor:
     return torch.ops.torchcrop_fast.pad(x, [1, -2, -1, 3], "constant", 0.5)
 
@@ -254,7 +289,15 @@ def op_out(x: Tensor) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("program", [op, op_by_sizes, op_out], ids=name_of)
+def op_reflect(x: Tensor) -> Tensor:
+    return torch.ops.torchcrop_fast.pad(x, [1, -2, -1, 3], "reflect")
+
+
+def op_circular_by_sizes(x: Tensor) -> Tensor:
+    return torch.ops.torchcrop_fast.pad(x, [x.size(3) // 2, -(x.size(3) // 3)], "circular")
+
+
+@pytest.mark.parametrize("program", [op, op_by_sizes, op_out, op_reflect, op_circular_by_sizes], ids=name_of)
 def test_op_compiles(program):
     recorder = Recorder()
     compiled = torch.compile(program, fullgraph=True, dynamic=True, backend=recorder)
@@ -266,7 +309,12 @@ def test_op_compiles(program):
 def test_compiled_autograd():
     """The backward of what eager recorded, compiled."""
     x = example().requires_grad_()
-    outputs = [functional.pad(x, (1, -2)), functional.crop(x, (1, 2, 3, 0)), functional.center_crop(x, [3, 20])]
+    outputs = [
+        functional.pad(x, (1, -2)),
+        functional.pad(x, (1, 5), "reflect"),
+        functional.crop(x, (1, 2, 3, 0)),
+        functional.center_crop(x, [3, 20]),
+    ]
     loss = sum((output * torch.rand(output.shape)).sum() for output in outputs)
     (expected,) = torch.autograd.grad(loss, x, retain_graph=True)
     recorder = Recorder()
@@ -285,12 +333,7 @@ def test_make_fx(program, tracing_mode):
         assert_same(module(x), program(x))
 
 
-# For the other modes torch's own pad answers, whose fake strides are not always its real ones.
-@pytest.mark.parametrize(
-    "program",
-    [program for program in PROGRAMS + OUT_FUNCTIONS if program not in (pad_reflect, pad_replicate, pad_circular)],
-    ids=name_of,
-)
+@pytest.mark.parametrize("program", PROGRAMS + OUT_FUNCTIONS, ids=name_of)
 def test_fake_tensors(program):
     for x in [example(), example().contiguous(memory_format=torch.channels_last), example(9, 12).transpose(2, 3)]:
         expected = program(x)

@@ -45,8 +45,9 @@ c10::List<std::optional<at::Tensor>> padded_indexes(
     const bool wraps = border == Border::kCircular;  // what the crop leaves
     const int64_t first = wraps ? std::max<int64_t>(-pad[i], 0) : 0;
     const int64_t size = sizes[d] - first - (wraps ? std::max<int64_t>(-pad[i + 1], 0) : 0);
-    const int64_t start = -pad[i] - first;
-    const at::Tensor index = at::arange(start, start + sizes[d] + pad[i] + pad[i + 1], device);
+    const int64_t padded = sizes[d] + pad[i] + pad[i + 1];
+    const int64_t start = size > 0 ? near_start(border, -std::max(pad[i], -INT64_MAX) - first, padded, size) : 0;
+    const at::Tensor index = at::arange(start, start + padded, device);
     std::vector<int64_t> shape(i / 2 + 1, 1);  // they broadcast
     shape[0] = index.numel();
     list[d] = (index.numel() > 0 ? repeated(border, index, size) + first : index).reshape(shape);

@@ -61,7 +61,7 @@ Padded padded_dim(const at::Tensor& input, at::IntArrayRef pad, Border border, i
   }
   const int64_t before = pad[entry], after = pad[entry + 1];
   if (border != Border::kCircular) {
-    return {0, in_size, -before};
+    return {0, in_size, -std::max(before, -INT64_MAX)};
   }
   const int64_t first = std::max<int64_t>(-before, 0);  // a circular border wraps what the crop leaves
   return {first, in_size - first - std::max<int64_t>(-after, 0), std::min<int64_t>(-before, 0)};
