@@ -703,7 +703,7 @@ def _traced_repeat(input: Tensor, pad: list[int], mode: str, value: complex | No
         raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '{mode}'")
     _check_pad(input, pad, mode)
     if value is not None and (isinstance(value, complex) or value != 0):
-        number = f"{value:g}" if isinstance(value, float) else str(value)
+        number = str(value) if isinstance(value, (int, complex)) else f"{float(value):g}"
         raise RuntimeError(f"pad: value must be None or 0 but with mode 'constant', got {number}")
     padded, dims = len(pad) // 2, input.dim()
     has_dtype = input.dtype in _REPEATED_DTYPES or mode == "circular"
@@ -771,12 +771,19 @@ def _check_pad(input: Tensor, pad: list[int], mode: str = "constant") -> None:
 
 
 def _check_repeats_once(dim: int, size: int, left: int, before: int, after: int, mode: str) -> None:
+    # A text with sizes in it is made only where it is raised: it makes them constants of a graph.
     if mode == "constant" or (before <= 0 and after <= 0):
         return
-    start = f"pad: dim {dim} of size {size} cannot be "
     if mode == "reflect" and (before >= size or after >= size):
-        raise RuntimeError(f"{start}reflected by ({before}, {after}): both must be less than its size")
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be reflected by ({before}, {after}): both must be less than its size"
+        )
     if mode == "circular" and (before > left or after > left):
-        raise RuntimeError(f"{start}wrapped by ({before}, {after}): both must be at most the {left} elements to wrap")
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be wrapped by ({before}, {after}): both must be at most the {left}"
+            " elements to wrap"
+        )
     if mode == "replicate" and size == 0:
-        raise RuntimeError(f"{start}replicated by ({before}, {after}): it has no element to repeat")
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be replicated by ({before}, {after}): it has no element to repeat"
+        )
