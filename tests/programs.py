@@ -78,7 +78,7 @@ def pad_replicate_crops_only(x: Tensor) -> Tensor:
 
 def pad_reflect_out(x: Tensor) -> Tensor:
     out = torch.empty([x.size(0), x.size(1), x.size(2), x.size(3) - 1], dtype=x.dtype)
-    return functional.pad(x.detach(), [1, -2], "reflect", out=out)
+    return functional.pad(x.detach(), [1, -2, 0, 0], "reflect", out=out)
 
 
 def crop(x: Tensor) -> Tensor:

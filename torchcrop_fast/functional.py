@@ -703,7 +703,7 @@ def _traced_repeat(input: Tensor, pad: list[int], mode: str, value: complex | No
         raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '{mode}'")
     _check_pad(input, pad, mode)
     if value is not None and (isinstance(value, complex) or value != 0):
-        number = str(value) if isinstance(value, (int, complex)) else f"{float(value):g}"
+        number = str(value).removesuffix(".0")
         raise RuntimeError(f"pad: value must be None or 0 but with mode 'constant', got {number}")
     padded, dims = len(pad) // 2, input.dim()
     has_dtype = input.dtype in _REPEATED_DTYPES or mode == "circular"
