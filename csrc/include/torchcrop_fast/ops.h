@@ -18,9 +18,8 @@ namespace torchcrop_fast {
 //
 // pad:    elements to add before and after a dimension, the last dimension first: (left, right, top, bottom, ...).
 //         Negative entries crop. The crop happens before the padding, but with "reflect" and "replicate" after it.
-// mode:   what the border holds: "constant" (value), "reflect" (each entry less than the dimension's size), "replicate"
-// or
-//         "circular" (each entry at most what the crop leaves of the dimension). Any dtype, any number of dimensions.
+// mode:   what the border holds: "constant" (value), "reflect" (each entry less than the dimension's size),
+//         "replicate" or "circular" (each entry at most what the crop leaves of the dimension).
 // value:  what a constant border holds, zero bits if not given. It must fit input's dtype wherever something is padded.
 //         With another mode none or 0.
 //
