@@ -22,6 +22,8 @@ namespace {
 // pad, or pad with the signs turned: how the entries are named in errors, and what happens to each.
 enum class Entry { kPad, kCrop };
 
+constexpr std::string_view kConstant = "constant";
+
 const char* function_name(Entry entry) { return entry == Entry::kPad ? "pad" : "crop"; }
 const char* argument_name(Entry entry) { return entry == Entry::kPad ? "pad" : "cropping"; }
 std::string_view type_name(PyObject* object) {
@@ -79,6 +81,17 @@ bool read_entries(PyObject* object, Entry entry, c10::SmallVectorImpl<int64_t>& 
   return true;
 }
 
+// Reads the name of a border. It lives as long as the object.
+std::string_view read_mode(PyObject* object) {
+  TORCH_CHECK_TYPE(PyUnicode_Check(object), "pad: mode must be a str, got ", type_name(object));
+  Py_ssize_t size = 0;
+  const char* const name = PyUnicode_AsUTF8AndSize(object, &size);
+  if (!name) {
+    throw python_error();
+  }
+  return {name, static_cast<size_t>(size)};
+}
+
 // Reads a Python or numpy number, or a tensor of one element. False where it is symbolic or traced.
 bool read_value(PyObject* object, std::optional<at::Scalar>& value) {
   if (object == Py_None) {
@@ -123,7 +136,11 @@ PyObject* find(const char* module, std::initializer_list<const char*> path) {
 }
 
 // Pads by sizes that a trace records: torch.ops cannot take such entries, ATen's pad can.
-PyObject* trace_aten(PyObject* input, PyObject* pad, PyObject* value) {
+PyObject* trace_aten(PyObject* input, PyObject* pad, PyObject* mode, PyObject* value) {
+  if (read_mode(mode) != kConstant) {
+    THPObjectPtr aten(find("torch.nn.functional", {"pad"}));
+    return aten ? PyObject_CallFunctionObjArgs(aten.get(), input, pad, mode, value, nullptr) : nullptr;
+  }
   THPObjectPtr aten(find("torch", {"constant_pad_nd"}));
   THPObjectPtr zero(PyLong_FromLong(0));
   return aten ? PyObject_CallFunctionObjArgs(aten.get(), input, pad, value == Py_None ? zero.get() : value, nullptr)
@@ -146,7 +163,7 @@ PyObject* to_python(const std::optional<at::Scalar>& value) {
 }
 
 // The same call for all that the fast way leaves out: through torch.ops, or in a graph through ATen's ops.
-PyObject* step_aside(PyObject* input, PyObject* pad, PyObject* value, PyObject* out) {
+PyObject* step_aside(PyObject* input, PyObject* pad, PyObject* mode, PyObject* value, PyObject* out) {
   // Set under the GIL; an initialiser that runs Python could deadlock.
   static PyObject* is_compiling = nullptr;
   static PyObject* traced_pad = nullptr;
@@ -161,9 +178,9 @@ PyObject* step_aside(PyObject* input, PyObject* pad, PyObject* value, PyObject* 
     return nullptr;
   }
   if (compiling.get() == Py_True) {  // an export that runs Python as it is
-    return PyObject_CallFunctionObjArgs(traced_pad, input, pad, value, out, nullptr);
+    return PyObject_CallFunctionObjArgs(traced_pad, input, pad, mode, value, out, nullptr);
   }
-  THPObjectPtr args(Py_BuildValue("(OOsO)", input, pad, "constant", value));
+  THPObjectPtr args(PyTuple_Pack(4, input, pad, mode, value));
   THPObjectPtr kwargs(out == Py_None ? PyDict_New() : Py_BuildValue("{sO}", "out", out));
   if (!args || !kwargs) {
     return nullptr;
@@ -174,7 +191,8 @@ PyObject* step_aside(PyObject* input, PyObject* pad, PyObject* value, PyObject* 
 }
 
 // Steps aside with what was read.
-PyObject* step_aside(PyObject* input, at::IntArrayRef entries, const std::optional<at::Scalar>& fill, PyObject* out) {
+PyObject* step_aside(
+    PyObject* input, at::IntArrayRef entries, PyObject* mode, const std::optional<at::Scalar>& fill, PyObject* out) {
   THPObjectPtr pad(PyList_New(0));
   for (const int64_t entry : entries) {
     THPObjectPtr item(PyLong_FromLongLong(entry));
@@ -183,11 +201,11 @@ PyObject* step_aside(PyObject* input, at::IntArrayRef entries, const std::option
     }
   }
   THPObjectPtr value(to_python(fill));
-  return pad && value ? step_aside(input, pad.get(), value.get(), out) : nullptr;
+  return pad && value ? step_aside(input, pad.get(), mode, value.get(), out) : nullptr;
 }
 
 // Steps aside with entries or a value that are no plain numbers.
-PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
+PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* mode, PyObject* value, PyObject* out) {
   THPObjectPtr pad(PySequence_List(entries));
   bool any_traced = false;
   for (Py_ssize_t i = 0; pad && i < PyList_GET_SIZE(pad.get()); ++i) {
@@ -200,10 +218,10 @@ PyObject* step_aside(PyObject* input, PyObject* entries, Entry entry, PyObject* 
     PyList_SetItem(pad.get(), i, signed_item);
   }
   if (!pad || !any_traced) {
-    return pad ? step_aside(input, pad.get(), value, out) : nullptr;
+    return pad ? step_aside(input, pad.get(), mode, value, out) : nullptr;
   }
   TORCH_CHECK(out == Py_None, function_name(entry), ": out cannot be given in a trace that pads by traced sizes");
-  return trace_aten(input, pad.get(), value);
+  return trace_aten(input, pad.get(), mode, value);
 }
 
 // Whether a call is over before another Python thread could be woken: it reads and writes little, on the CPU.
@@ -229,7 +247,7 @@ class ReleasedGil {
   PyThreadState* const thread_;
 };
 
-PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value, PyObject* out) {
+PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* mode, PyObject* value, PyObject* out) {
   HANDLE_TH_ERRORS
   TORCH_CHECK_TYPE(
       THPVariable_Check(input) || overrides(input), function_name(entry), ": input must be a Tensor, got ",
@@ -237,28 +255,29 @@ PyObject* call(PyObject* input, PyObject* entries, Entry entry, PyObject* value,
   TORCH_CHECK_TYPE(
       out == Py_None || THPVariable_Check(out) || overrides(out), function_name(entry),
       ": out must be a Tensor or None, got ", type_name(out));
+  const std::string_view border = read_mode(mode);
   c10::SmallVector<int64_t, 8> pad;
   std::optional<at::Scalar> fill;
   if (!read_entries(entries, entry, pad) || !read_value(value, fill)) {
-    return step_aside(input, entries, entry, value, out);
+    return step_aside(input, entries, entry, mode, value, out);
   }
   // A subclass or an object of another library, a mode, a trace: theirs is the say.
   if (overrides(input) || overrides(out) || watched()) {
-    return step_aside(input, pad, fill, out);
+    return step_aside(input, pad, mode, fill, out);
   }
   const at::Tensor& tensor = THPVariable_Unpack(input);
   if (out != Py_None) {
     at::Tensor result = THPVariable_Unpack(out);
     {
       const ReleasedGil no_gil(tensor, pad);
-      torchcrop_fast::pad_out(result, tensor, pad, "constant", fill);
+      torchcrop_fast::pad_out(result, tensor, pad, border, fill);
     }
     return Py_NewRef(out);
   }
   at::Tensor result;
   {
     const ReleasedGil no_gil(tensor, pad);
-    result = torchcrop_fast::pad(tensor, pad, "constant", fill);
+    result = torchcrop_fast::pad(tensor, pad, border, fill);
   }
   return THPVariable_Wrap(std::move(result));
   END_HANDLE_TH_ERRORS
@@ -271,14 +290,15 @@ bool takes(const char* name, Py_ssize_t expected, Py_ssize_t got) {
   return got == expected;
 }
 
-// pad(input, pad, value, out)
+// pad(input, pad, mode, value, out)
 PyObject* pad(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  return takes("pad", 4, count) ? call(args[0], args[1], Entry::kPad, args[2], args[3]) : nullptr;
+  return takes("pad", 5, count) ? call(args[0], args[1], Entry::kPad, args[2], args[3], args[4]) : nullptr;
 }
 
 // crop(input, cropping, out)
 PyObject* crop(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  return takes("crop", 3, count) ? call(args[0], args[1], Entry::kCrop, Py_None, args[2]) : nullptr;
+  static PyObject* const constant = PyUnicode_InternFromString(kConstant.data());
+  return takes("crop", 3, count) ? call(args[0], args[1], Entry::kCrop, constant, Py_None, args[2]) : nullptr;
 }
 
 // Reads a list or tuple of plain ints. False for anything else.

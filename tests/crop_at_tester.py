@@ -8,9 +8,19 @@ from typing import Any
 
 import reference
 import torch
-from op_tester import LAYOUTS, OUT_LAYOUTS, Shape, Tagged, View, assert_same, bits, random_bits
+from op_tester import (
+    LAYOUTS,
+    OUT_LAYOUTS,
+    Shape,
+    Tagged,
+    View,
+    assert_same,
+    bits,
+    by_fallback,
+    random_bits,
+    whole_numbers,
+)
 from torch import Tensor, nn
-from torch._C import DispatchKey
 from torch._prims_common import suggest_memory_format
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -250,26 +260,15 @@ def _check_scripted(call: Call) -> None:
     _assert_values(out, call.expected)
 
 
-def _by_fallback(op: Any, *args: Any, **kwargs: Any) -> Any:
-    """What other devices run: the op in terms of ATen's."""
-    return op._op_dk(DispatchKey.CompositeExplicitAutograd, *args, **kwargs)
-
-
 def _check_fallback(call: Call) -> None:
     arguments = (call.input, call.offsets, call.case.size)
-    assert_same(_by_fallback(OP.default, *arguments, **call.options), call.expected)
+    assert_same(by_fallback(OP.default, *arguments, **call.options), call.expected)
     base_shape, view = LAYOUTS["sliced"](tuple(call.expected.shape))
     base = random_bits(base_shape, call.case.dtype)
     wanted = base.clone()
     view(wanted).copy_(call.expected)
-    _by_fallback(OP.out, *arguments, **call.options, out=view(base))
+    by_fallback(OP.out, *arguments, **call.options, out=view(base))
     assert torch.equal(bits(base), bits(wanted))
-
-
-def _whole_numbers(shape: Shape, dtype: torch.dtype) -> Tensor:
-    """Whole numbers, whose sums are exact in float32."""
-    numbers = torch.empty(shape).random_(-9, 10).to(dtype)
-    return numbers * (1 - 2j) if dtype.is_complex else numbers
 
 
 def _check_gradient(call: Call) -> None:
@@ -287,7 +286,7 @@ def _check_gradient(call: Call) -> None:
     options = {"flip": call.flip, "padding_mode": case.padding_mode}
     for layout in ("contiguous", "channels_last", "permuted", "expanded"):
         upstream_shape, view = LAYOUTS[layout](tuple(result.shape))
-        upstream = view(_whole_numbers(upstream_shape, case.dtype))
+        upstream = view(whole_numbers(upstream_shape, case.dtype))
         (gradient,) = torch.autograd.grad(result, leaf, upstream, retain_graph=True)
         (wanted,) = torch.autograd.grad(seen, looked_up, upstream.to(wide), retain_graph=True)
         assert gradient.dtype == case.dtype
@@ -298,7 +297,7 @@ def _check_gradient(call: Call) -> None:
         assert_same(adjoint, gradient)
         meta = {**options, "flip": None if call.flip is None else _to_meta(call.flip)}
         assert_same(ADJOINT(_to_meta(upstream), _to_meta(call.offsets), case.shape, **meta), _to_meta(adjoint))
-        fallback = _by_fallback(ADJOINT.default, *arguments, **options)
+        fallback = by_fallback(ADJOINT.default, *arguments, **options)
         assert (fallback.shape, fallback.stride()) == (adjoint.shape, adjoint.stride())
         if case.dtype not in (torch.float16, torch.bfloat16):  # there ATen rounds each sum
             assert torch.equal(fallback, adjoint)
@@ -330,8 +329,8 @@ def _check_opcheck(call: Call) -> None:
     if not call.case.opcheck:
         return
     base_shape, view = LAYOUTS[call.case.layout](call.case.shape)
-    input = view(_whole_numbers(base_shape, call.case.dtype))  # NaNs are not equal, to opcheck
-    windows = _whole_numbers(tuple(call.expected.shape), call.case.dtype)
+    input = view(whole_numbers(base_shape, call.case.dtype))  # NaNs are not equal, to opcheck
+    windows = whole_numbers(tuple(call.expected.shape), call.case.dtype)
     arguments = (input, call.offsets, call.case.size)
     torch.library.opcheck(OP.default, arguments, call.options)
     torch.library.opcheck(OP.out, arguments, {**call.options, "out": torch.empty_like(call.expected)})

@@ -8,13 +8,17 @@ from typing import Any
 
 import reference
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._C import DispatchKey
+from torch._prims_common import suggest_memory_format
 from torch.autograd import gradcheck, gradgradcheck
 from torchvision import tv_tensors
 
 from torchcrop_fast import functional
 
 OP = torch.ops.torchcrop_fast.pad
+ADJOINT = torch.ops.torchcrop_fast._pad_adjoint
 
 Shape = tuple[int, ...]
 View = Callable[[Tensor], Tensor]
@@ -81,23 +85,50 @@ class Case:
     layout: str = "contiguous"
     dtype: torch.dtype = torch.float32
     value: complex | None = None
+    mode: str = "constant"
     derivatives: bool = False  # check them numerically: slow, needs float64 or complex128
     opcheck: bool = False  # run torch.library.opcheck: slow
 
     def __str__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
         shape = "x".join(map(str, self.shape))
-        return f"{dtype}-{shape}-{self.layout}-pad{self.pad}-{self.value}".replace(" ", "")
+        border = self.value if self.mode == "constant" else self.mode
+        return f"{dtype}-{shape}-{self.layout}-pad{self.pad}-{border}".replace(" ", "")
 
     @property
     def fill(self) -> complex:
         return 0 if self.value is None else self.value
 
     def run(self, input: Tensor, out: Tensor | None = None) -> Tensor:
-        return functional.pad(input, self.pad, value=self.value, out=out)
+        return functional.pad(input, self.pad, self.mode, self.value, out=out)
 
     def expect(self, input: Tensor) -> Tensor:
-        return torch.constant_pad_nd(input, self.pad, self.fill)
+        if self.mode == "constant":
+            return torch.constant_pad_nd(input, self.pad, self.fill)
+        values = reference.repeat(input, self.pad, self.mode)
+        return torch.empty(values.shape, dtype=values.dtype, memory_format=self.memory_format(input)).copy_(values)
+
+    def memory_format(self, input: Tensor) -> torch.memory_format:
+        """The result's where the border repeats elements. F.pad wraps around into a contiguous tensor."""
+        padded = len(self.pad) // 2
+        if self.mode == "circular" and padded in (1, 2, 3) and input.dim() - padded in (1, 2):
+            return torch.contiguous_format
+        return suggest_memory_format(input)
+
+    @property
+    def torch_takes(self) -> bool:
+        """Whether F.pad takes such a border, this dtype and rank, and that nothing is empty."""
+        padded = len(self.pad) // 2
+        result = [*self.shape]
+        for i in range(padded):
+            result[-1 - i] += self.pad[2 * i] + self.pad[2 * i + 1]
+        has_kernel = self.mode == "circular" or self.dtype in REFERENCE_DTYPES
+        return has_kernel and padded in (1, 2, 3) and len(self.shape) - padded in (1, 2) and 0 not in result
+
+
+# Those that F.pad reflects and replicates.
+REFERENCE_DTYPES = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16}
+REFERENCE_DTYPES |= {torch.float32, torch.float64, torch.complex64, torch.complex128}
 
 
 def random_bits(shape: Shape, dtype: torch.dtype) -> Tensor:
@@ -149,7 +180,10 @@ def check_op(case: Case) -> None:
 def _check_result(case: Case, input: Tensor, expected: Tensor) -> None:
     result = case.run(input)
     assert_same(result, expected)
-    assert reference.to_bytes(result) == reference.to_bytes(reference.pad(input, case.pad, case.fill))
+    if case.mode == "constant":
+        assert reference.to_bytes(result) == reference.to_bytes(reference.pad(input, case.pad, case.fill))
+    elif case.torch_takes:
+        assert_same(result, F.pad(input, case.pad, case.mode))
     assert result._base is None
     if result.numel() > 0:
         storage = result.untyped_storage()
@@ -159,9 +193,9 @@ def _check_result(case: Case, input: Tensor, expected: Tensor) -> None:
 
 
 def _check_other_entries(case: Case, input: Tensor, expected: Tensor) -> None:
-    assert_same(OP(input, case.pad, value=case.value), expected)
-    assert_same(functional.pad(input, list(case.pad), "constant", case.value), expected)
-    if case.value is None:
+    assert_same(OP(input, case.pad, case.mode, case.value), expected)
+    assert_same(functional.pad(input, list(case.pad), mode=case.mode, value=case.value), expected)
+    if case.value is None and case.mode == "constant":
         assert_same(functional.crop(input, [-entry for entry in case.pad]), expected)
 
 
@@ -188,11 +222,14 @@ def _check_lazy_views(case: Case, input: Tensor, expected: Tensor) -> None:
         _check_lazy_view(case, input, expected, torch._neg_view)
     if case.dtype != torch.float8_e8m0fnu:  # it has no zero
         zero = torch._efficientzerotensor(case.shape, dtype=case.dtype)
-        assert_same(case.run(zero), case.expect(zero))
+        assert_same(case.run(zero), case.expect(zero if case.mode == "constant" else zero.clone()))
 
 
 def _check_lazy_view(case: Case, input: Tensor, expected: Tensor, view: View) -> None:
-    expected_of_view = case.expect(view(input))
+    seen = view(input)
+    if case.mode != "constant":  # torch's own negation quiets some NaNs, by how they lie in memory
+        seen = seen.resolve_conj().resolve_neg()
+    expected_of_view = case.expect(seen)
     assert_same(case.run(view(input)), expected_of_view)
     for argument, wanted in ((input, expected), (view(input), expected_of_view)):
         out = view(torch.full_like(expected, 1))
@@ -259,10 +296,10 @@ def _check_subclasses(case: Case, input: Tensor, expected: Tensor) -> None:
 
     if input.dim() >= 3:
         image = tv_tensors.Image(input)
-        assert type(case.run(image)) is type(case.expect(image))
+        assert type(case.run(image)) is type(torch.constant_pad_nd(image, ()))
         with tv_tensors.set_return_type("TVTensor"):
             result = case.run(image)
-            assert type(result) is type(case.expect(image))
+            assert type(result) is type(torch.constant_pad_nd(image, ()))
         assert_same(result.as_subclass(Tensor), expected)
 
 
@@ -286,14 +323,71 @@ def _scripted() -> Callable[..., Tensor]:
 
 
 def _check_scripted(case: Case, input: Tensor, expected: Tensor) -> None:
-    assert_same(_scripted()(input, case.pad, "constant", case.value), expected)
+    assert_same(_scripted()(input, case.pad, case.mode, case.value), expected)
     out = torch.empty_like(expected)
-    _scripted()(input, case.pad, "constant", case.value, out)
+    _scripted()(input, case.pad, case.mode, case.value, out)
     assert_same(out, expected)
 
 
+def by_fallback(op: Any, *args: Any, **kwargs: Any) -> Any:
+    """What other devices run: the op in terms of ATen's."""
+    return op._op_dk(DispatchKey.CompositeExplicitAutograd, *args, **kwargs)
+
+
+def _check_fallback(case: Case, input: Tensor, expected: Tensor) -> None:
+    if case.mode == "constant":  # it is ATen's pad
+        return
+    assert_same(by_fallback(OP.default, input, case.pad, case.mode), expected)
+    base_shape, view = LAYOUTS["sliced"](tuple(expected.shape))
+    base = random_bits(base_shape, case.dtype)
+    wanted = base.clone()
+    view(wanted).copy_(expected)
+    by_fallback(OP.out, input, case.pad, case.mode, out=view(base))
+    assert torch.equal(bits(base), bits(wanted))
+
+
+def whole_numbers(shape: Shape, dtype: torch.dtype) -> Tensor:
+    """Whole numbers, whose sums are exact in float32."""
+    numbers = torch.empty(shape).random_(-9, 10).to(dtype)
+    return numbers * (1 - 2j) if dtype.is_complex else numbers
+
+
+def _check_adjoint(case: Case, input: Tensor, expected: Tensor) -> None:
+    if case.mode == "constant" or not (case.dtype.is_complex or case.dtype.is_floating_point):
+        return
+    if case.dtype.itemsize == 1 or case.dtype == torch.complex32:  # torch has no arithmetic for these
+        return
+    # Autograd through an indexing that sees the same elements. Sums are exact, and rounded once.
+    wide = torch.complex128 if case.dtype.is_complex else torch.float64
+    looked_up = torch.zeros(case.shape, dtype=wide, requires_grad=True)
+    seen = looked_up.flatten()[reference.repeat_sources(case.shape, case.pad, case.mode)]
+    leaf = nn.Parameter(input)
+    result = case.run(leaf)
+    assert_same(result, expected)
+    for layout in ("contiguous", "channels_last", "permuted", "expanded"):
+        if layout == "channels_last" and len(case.shape) < 3:
+            continue
+        upstream_shape, view = LAYOUTS[layout](tuple(expected.shape))
+        upstream = view(whole_numbers(upstream_shape, case.dtype))
+        (gradient,) = torch.autograd.grad(result, leaf, upstream, retain_graph=True)
+        (wanted,) = torch.autograd.grad(seen, looked_up, upstream.to(wide), retain_graph=True)
+        wanted = wanted.to(case.dtype).contiguous(memory_format=suggest_memory_format(upstream))
+        assert torch.equal(gradient, wanted)
+        adjoint = ADJOINT(upstream, case.pad, case.shape, case.mode)
+        assert torch.equal(adjoint, wanted)
+        if any(entry > 0 for entry in case.pad):
+            assert gradient.stride() == adjoint.stride()
+        meta = torch.empty_strided(upstream.shape, upstream.stride(), dtype=case.dtype, device="meta")
+        meta = ADJOINT(meta, case.pad, case.shape, case.mode)
+        fallback = by_fallback(ADJOINT.default, upstream, case.pad, case.shape, case.mode)
+        assert adjoint.stride() == meta.stride() == fallback.stride()
+        assert adjoint.stride() == torch.empty(case.shape, memory_format=suggest_memory_format(upstream)).stride()
+        if case.dtype not in (torch.float16, torch.bfloat16):  # there ATen rounds each sum
+            assert torch.equal(fallback, adjoint)
+
+
 def _check_gradient(case: Case, input: Tensor, expected: Tensor) -> None:
-    if not (case.dtype.is_floating_point or case.dtype.is_complex):
+    if case.mode != "constant" or not (case.dtype.is_floating_point or case.dtype.is_complex):
         return
     leaf = nn.Parameter(input)
     results = case.run(leaf), case.expect(leaf)
@@ -332,11 +426,17 @@ def _check_derivatives(case: Case, input: Tensor, expected: Tensor) -> None:
 def _check_opcheck(case: Case, input: Tensor, expected: Tensor) -> None:
     if not case.opcheck:
         return
-    arguments = (input.detach(), case.pad, "constant", case.value)
+    if case.mode != "constant":  # NaNs are not equal, to opcheck
+        base_shape, view = LAYOUTS[case.layout](case.shape)
+        input = view(whole_numbers(base_shape, case.dtype))
+        expected = case.expect(input)
+    arguments = (input.detach(), case.pad, case.mode, case.value)
     torch.library.opcheck(OP.default, arguments)
     torch.library.opcheck(OP.out, arguments, {"out": torch.empty_like(expected)})
     if case.dtype.is_floating_point or case.dtype.is_complex:
         torch.library.opcheck(OP.default, (nn.Parameter(input), *arguments[1:]))
+        for grad in (expected.detach(), nn.Parameter(expected)):
+            torch.library.opcheck(ADJOINT.default, (grad, case.pad, case.shape, case.mode))
 
 
 CHECKS: tuple[Callable[[Case, Tensor, Tensor], None], ...] = (
@@ -349,6 +449,8 @@ CHECKS: tuple[Callable[[Case, Tensor, Tensor], None], ...] = (
     _check_empty_batch,
     _check_meta,
     _check_scripted,
+    _check_fallback,
+    _check_adjoint,
     _check_gradient,
     _check_derivatives,
     _check_opcheck,

@@ -64,6 +64,23 @@ def pad_circular(x: Tensor) -> Tensor:
     return functional.pad(x, [1, 2, 3, 0], mode="circular")
 
 
+def pad_reflect_and_crop(x: Tensor) -> Tensor:
+    return functional.pad(x, [-3, 5, 1, -2], "reflect")
+
+
+def pad_circular_and_crop(x: Tensor) -> Tensor:
+    return functional.pad(x, [-3, 2, 1, -2], "circular", 0)
+
+
+def pad_replicate_crops_only(x: Tensor) -> Tensor:
+    return functional.pad(x, [-3, 0, -1, -2], "replicate")
+
+
+def pad_reflect_out(x: Tensor) -> Tensor:
+    out = torch.empty([x.size(0), x.size(1), x.size(2), x.size(3) - 1], dtype=x.dtype)
+    return functional.pad(x.detach(), [1, -2, 0, 0], "reflect", out=out)
+
+
 def crop(x: Tensor) -> Tensor:
     return functional.crop(x, [1, 2, 0, 1])
 
@@ -102,7 +119,7 @@ def center_crop_monai(x: Tensor) -> Tensor:
 
 
 # Those that write to an out of their own, which autograd does not support.
-OUT_FUNCTIONS = [pad_out, crop_out]
+OUT_FUNCTIONS = [pad_out, pad_reflect_out, crop_out]
 
 FUNCTIONS = [
     pad,
@@ -116,6 +133,9 @@ FUNCTIONS = [
     pad_reflect,
     pad_replicate,
     pad_circular,
+    pad_reflect_and_crop,
+    pad_circular_and_crop,
+    pad_replicate_crops_only,
     crop,
     crop_and_pad,
     crop_view,
@@ -133,6 +153,15 @@ LAYERS = [
     tcf.ConstantPad1d(2, 0.5),
     tcf.ConstantPad2d((1, -2, -1, 3), -1.5),
     tcf.ConstantPad3d(1, 7),
+    tcf.ReflectionPad1d((1, -2)),
+    tcf.ReflectionPad2d(2),
+    tcf.ReflectionPad3d((1, 2, -1, 2, 1, 0)),
+    tcf.ReplicationPad1d((1, -2)),
+    tcf.ReplicationPad2d((3, -2, -1, 2)),
+    tcf.ReplicationPad3d(1),
+    tcf.CircularPad1d((1, -2)),
+    tcf.CircularPad2d((3, -2, -1, 2)),
+    tcf.CircularPad3d((1, 2, -1, 2, 1, 0)),
     tcf.Crop1d((1, 2)),
     tcf.Crop2d(((1, 0), (2, 1))),
     tcf.Crop3d((1, 2, 0, 1, -1, 1)),
@@ -141,6 +170,10 @@ LAYERS = [
     tcf.CenterCrop((2, 3, 20), "dali"),
     tcf.CenterCrop(3, "monai"),
 ]
+
+
+# Those whose borders ATen's pad cannot repeat in an example of four dimensions: their graphs hold our op.
+OUR_OP_IN_GRAPHS = (tcf.ReflectionPad1d, tcf.ReplicationPad1d, tcf.CircularPad1d)
 
 
 class Program(nn.Module):

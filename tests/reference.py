@@ -37,6 +37,35 @@ def pad(input: Tensor, pad: tuple[int, ...], value: complex = 0) -> Tensor:
     return torch.frombuffer(bytearray(b"".join(output)), dtype=torch.uint8).view(input.dtype).reshape(shape)
 
 
+def repeat_sources(shape: tuple[int, ...], pad: tuple[int, ...], mode: str) -> Tensor:
+    """Which element of the flattened input each element of a pad is, whose border repeats elements."""
+    shown = [list(range(size)) for size in shape]
+    for i in range(len(pad) // 2):
+        line, before, after = shown[-1 - i], pad[2 * i], pad[2 * i + 1]
+        if mode == "circular":  # what the crop leaves, again and again
+            line = line[max(-before, 0) : len(line) - max(-after, 0)]
+            before, after = max(before, 0), max(after, 0)
+        indexes = [_in_border(mode, index, len(line)) for index in range(-before, len(line) + after)]
+        shown[-1 - i] = [line[index] for index in indexes if index is not None]
+    sources = []
+    for index in itertools.product(*shown):
+        position = 0
+        for i, size in zip(index, shape, strict=True):
+            position = position * size + i
+        sources.append(position)
+    return torch.tensor(sources, dtype=torch.int64).reshape([len(along) for along in shown])
+
+
+def repeat(input: Tensor, pad: tuple[int, ...], mode: str) -> Tensor:
+    """Pad the last dimensions with what is in them, or crop them."""
+    sources = repeat_sources(tuple(input.shape), pad, mode)
+    if sources.numel() == 0:
+        return torch.empty(sources.shape, dtype=input.dtype)
+    elements = to_bytes(input)
+    output = b"".join(elements[source] for source in sources.flatten().tolist())
+    return torch.frombuffer(bytearray(output), dtype=torch.uint8).view(input.dtype).reshape(sources.shape)
+
+
 def to_bytes(tensor: Tensor) -> list[bytes]:
     """Each element's bytes, in the order of the indexes."""
     dense = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.flatten())

@@ -30,6 +30,20 @@ DERIVATIVE_CASES = [
     Case((1, 2, 1, 2, 2), (1, 1, -1, 0, 0, 1), "channels_last", torch.float64, derivatives=True),
     Case((2, 3), (1, -1), "transposed", torch.complex128, 1 + 2j, derivatives=True),
     Case((3,), (-1, 2), dtype=torch.complex128, derivatives=True),
+    *[
+        Case(shape, entries, layout, dtype, mode=mode, derivatives=True)
+        for mode in ("reflect", "replicate", "circular")
+        for shape, entries, layout, dtype in [
+            ((3,), (1, 2), "contiguous", torch.float64),
+            ((4,), (-1, 2), "stepped", torch.float64),
+            ((4,), (-1, -2), "contiguous", torch.float64),
+            ((2, 3), (0, 0), "permuted", torch.float64),
+            ((2, 2, 3), (-1, 2, 1, -1), "expanded", torch.float64),
+            ((1, 2, 2, 3), (1, -1, 0, 1), "channels_last", torch.float64),
+            ((1, 2, 1, 2, 2), (1, 1, -1, 0, 0, 0), "channels_last", torch.float64),
+            ((2, 3), (1, 2), "transposed", torch.complex128),
+        ]
+    ],
 ]
 
 
@@ -104,6 +118,22 @@ def test_torch_func(name: str, entries: tuple[int, ...]) -> None:
     result = transform(lambda x: pad(x.sin(), entries, value=0.5) * 2, x)
     expected = transform(lambda x: F.pad(x.sin(), entries, value=0.5) * 2, x)
     torch.testing.assert_close(result, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("entries", [(1, 2), (2, -1, -1, 2), (-1, -1)], ids=lambda entries: f"pad{entries}")
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "vmap of grad, input not in the batch"])
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")
+@pytest.mark.filterwarnings("ignore:There is a performance drop because we have not yet implemented the batching rule")
+def test_torch_func_of_borders_that_repeat(name: str, mode: str, entries: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    if ("vmap" in name and "not in the batch" not in name) or name.startswith("per-sample"):
+        entries = tuple(entries[:2])  # over dim 1 the inputs are (2, 4), over the last (2, 3)
+    transform = TRANSFORMS[name]
+    result = transform(lambda x: pad(x.sin(), entries, mode) * 2, x)
+    expected = transform(lambda x: F.pad(x.sin(), entries, mode) * 2, x)
+    torch.testing.assert_close(result, expected, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize(("in_dim", "out_dim"), [(0, 0), (0, 2), (1, 1), (2, 0), (-1, -1), (-2, -3)])
@@ -218,13 +248,35 @@ def _fresh_dynamo():
 ignore_grad_of_non_leaf = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 
 
-def _check_compiled_backward(shape: tuple[int, ...], entries: tuple[int, ...], compiler: Callable[..., Any]) -> None:
+def _check_compiled_backward(
+    shape: tuple[int, ...], entries: tuple[int, ...], compiler: Callable[..., Any], mode: str = "constant"
+) -> None:
     leaf = torch.randn(shape, requires_grad=True)
-    loss = _value(pad(leaf.sin(), entries, value=2.0))
-    (expected,) = torch.autograd.grad(_value(F.pad(leaf.sin(), entries, value=2.0)), leaf)
+    value = 2.0 if mode == "constant" else None
+    loss = _value(pad(leaf.sin(), entries, mode, value))
+    (expected,) = torch.autograd.grad(_value(F.pad(leaf.sin(), entries, mode, value)), leaf)
     with compiled_autograd._enable(compiler):
         loss.backward()
-    torch.testing.assert_close(leaf.grad, expected, rtol=0, atol=0)
+    if mode == "constant":
+        torch.testing.assert_close(leaf.grad, expected, rtol=0, atol=0)
+    else:
+        torch.testing.assert_close(leaf.grad, expected)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.usefixtures("_fresh_dynamo")
+@ignore_grad_of_non_leaf
+def test_compiled_autograd_of_borders_that_repeat(mode: str, backend: str) -> None:
+    compiler = torch.compile(backend=backend, fullgraph=True)
+    for shape, entries in (
+        ((2, 3, 4), (1, 2)),
+        ((2, 3, 4), (2, 1)),
+        ((2, 3, 4), (-1, 2, 2, -1)),
+        ((2, 3, 5), (-1, 2, 2, -1)),
+        ((2, 3, 4), (-1, 0)),
+    ):
+        _check_compiled_backward(shape, entries, compiler, mode)
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -299,6 +351,7 @@ def test_nothing_is_saved_for_backward() -> None:
     saved: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
         padded = pad(leaf, (1, -1))
+        pad(leaf, (1, 1), "reflect")
         assert saved == []
         padded.square().sum().backward()
     assert len(saved) == 1  # by square
@@ -419,6 +472,12 @@ def test_the_node() -> None:
     assert index == 0
     assert pad(pad(leaf, (1, 1)), (1, 1)).grad_fn.next_functions[0][0].name() == "PadBackward"
     assert crop(leaf, (1, 1)).grad_fn.name() == "PadBackward"
+    reflected = pad(leaf, (1, 1), "reflect")
+    assert reflected.grad_fn.name() == "PadBackward"
+    (gradient,) = torch.autograd.grad(reflected.square().sum(), leaf, create_graph=True)
+    assert gradient.grad_fn.name() == "PadAdjointBackward"
+    NoGradient.apply(pad(leaf, (1, 1), "reflect")).sum().backward()  # undefined
+    assert leaf.grad is None
 
 
 def test_hooks() -> None:

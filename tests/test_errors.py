@@ -2,6 +2,7 @@
 
 import decimal
 import fractions
+import functools
 import itertools
 import random
 import re
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functionalize
 
+from torchcrop_fast import functional
 from torchcrop_fast.functional import center_crop, crop, pad
 
 nan, inf = float("nan"), float("inf")
@@ -432,28 +434,109 @@ def test_input_that_is_no_tensor(function: str, call: Callable[[Any], Tensor], i
     assert reference_error(input, (1, 1)) is TypeError
 
 
-def test_modes() -> None:
-    input = ROW.view(1, 1, 8)
-    with raises_exactly(NotImplementedError, "Unrecognised padding mode symmetric"):
-        pad(input, (1, 1), "symmetric")
-    assert reference_error(input, (1, 1), "symmetric") is NotImplementedError
-    with pytest.raises(RuntimeError, match="Unrecognised padding mode symmetric"):
-        torch.jit.script(pad)(input, [1, 1], "symmetric")
-    for mode in ("reflect", "replicate", "circular"):
-        assert_same(pad(input, (1, 2), mode), F.pad(input, (1, 2), mode))
-        with raises_exactly(RuntimeError, f'Padding mode "{mode}" doesn\'t take in value argument'):
-            pad(input, (1, 1), mode, 1.0)
-        assert reference_error(input, (1, 1), mode, 1.0) is RuntimeError
-        text = f"pad: out needs mode 'constant', got '{mode}'"
-        with raises_exactly(ValueError, text):
-            pad(input, (1, 1), mode, out=torch.empty(0))
-        with pytest.raises(torch.jit.Error, match=re.escape(text)):
-            torch.jit.script(pad)(input, [1, 1], mode, None, torch.empty(0))
-        with raises_exactly(RuntimeError, f"pad: mode must be 'constant', got '{mode}'"):
-            OP(input, [1, 1], mode)
-        with raises_exactly(RuntimeError, f"pad: mode must be 'constant', got '{mode}'"):
-            OP(input.to("meta"), [1, 1], mode)
-    assert_same(pad(input, (1, 2), "constant", 3), F.pad(input, (1, 2), "constant", 3))
+LESS, WRAP = "both must be less than its size", "both must be at most the {} elements to wrap"
+# Mode, shape, pad, text.
+REPEAT_ERRORS: list[tuple[str, tuple[int, ...], tuple[int, ...], str]] = [
+    ("reflect", (1, 8), (8, 0), f"pad: dim 1 of size 8 cannot be reflected by (8, 0): {LESS}"),
+    ("reflect", (1, 8), (-9, 8), f"pad: dim 1 of size 8 cannot be reflected by (-9, 8): {LESS}"),
+    ("reflect", (2, 1), (0, 1), f"pad: dim 1 of size 1 cannot be reflected by (0, 1): {LESS}"),
+    ("reflect", (2, 0), (1, 1), f"pad: dim 1 of size 0 cannot be reflected by (1, 1): {LESS}"),
+    ("reflect", (2, 3, 8), (1, 1, 3, 0), f"pad: dim 1 of size 3 cannot be reflected by (3, 0): {LESS}"),
+    ("reflect", (2, 8), (-9, 0), "pad: dim 1 of size 8 cannot lose 9 + 0 elements"),
+    ("reflect", (2, 8), (5, -14), "pad: dim 1 of size 8 cannot lose 0 + 14 elements"),
+    ("replicate", (2, 8), (-14, 5), "pad: dim 1 of size 8 cannot lose 14 + 0 elements"),
+    ("replicate", (2, 0), (0, 1), "pad: dim 1 of size 0 cannot be replicated by (0, 1): it has no element to repeat"),
+    ("circular", (2, 8), (9, 0), f"pad: dim 1 of size 8 cannot be wrapped by (9, 0): {WRAP.format(8)}"),
+    ("circular", (2, 8), (-6, 3), f"pad: dim 1 of size 8 cannot be wrapped by (-6, 3): {WRAP.format(2)}"),
+    ("circular", (2, 8), (1, -8), f"pad: dim 1 of size 8 cannot be wrapped by (1, -8): {WRAP.format(0)}"),
+    ("circular", (2, 0), (0, 1), f"pad: dim 1 of size 0 cannot be wrapped by (0, 1): {WRAP.format(0)}"),
+    ("circular", (2, 8), (-9, 5), "pad: dim 1 of size 8 cannot lose 9 + 0 elements"),
+    ("reflect", (2, 8), (1, 2, 3), "pad: pad must have an even number of entries, got 3"),
+    ("replicate", (2, 8), (0,) * 6, "pad: pad must have at most 4 entries for an input of 2 dims, got 6"),
+]
+
+
+def pads_in_mode(way: str, input: Tensor, entries: list[int], mode: str, value: complex | None = None) -> Tensor:
+    """One of the ways into the op, which are written for a constant border."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(globals(), "pad", functools.partial(pad, mode=mode))
+        patched.setitem(globals(), "OP", functools.partial(OP, mode=mode))
+        return WAYS[way](input, entries, value)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("mode", "shape", "entries", "text"), REPEAT_ERRORS)
+def test_what_a_border_cannot_repeat(
+    mode: str, shape: tuple[int, ...], entries: tuple[int, ...], text: str, way: str
+) -> None:
+    with raises_exactly(RuntimeError, text):
+        pads_in_mode(way, torch.ones(shape), list(entries), mode)
+
+
+@pytest.mark.parametrize(("mode", "shape", "entries", "text"), REPEAT_ERRORS)
+def test_what_a_border_cannot_repeat_in_torchscript_and_graphs(
+    mode: str, shape: tuple[int, ...], entries: tuple[int, ...], text: str
+) -> None:
+    with pytest.raises(RuntimeError, match=re.escape(text)):
+        torch.jit.script(pad)(torch.ones(shape), list(entries), mode)
+    with raises_exactly(RuntimeError, text):  # what torch.compile traces
+        functional._traced_pad(torch.ones(shape), list(entries), mode, None, None)
+    # Where nothing is left, or too little to wrap around once, torch's circular pad may return memory as it finds it.
+    if text.endswith((WRAP.format(0), WRAP.format(2))):
+        return
+    assert reference_error(torch.ones(shape), entries, mode) is RuntimeError
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_a_value_in_other_modes(mode: str, way: str) -> None:
+    input = ROW.view(1, 8)
+    for value, shown in ((1, "1"), (1.5, "1.5"), (1e-9, "1e-09"), (nan, "nan")):
+        text = f"pad: value must be None or 0 but with mode 'constant', got {shown}"
+        with raises_exactly(RuntimeError, text):
+            pads_in_mode(way, input, [1, 2], mode, value)
+        with raises_exactly(RuntimeError, text):
+            functional._traced_pad(input, [1, 2], mode, value, None)
+        with pytest.raises(RuntimeError, match=re.escape(text)):
+            torch.jit.script(pad)(input, [1, 2], mode, value)
+        assert reference_error(input, (1, 1), mode, value) is RuntimeError
+    for zero in (None, 0, 0.0, False):
+        expected = F.pad(input, (1, 2), mode, zero)
+        result = pads_in_mode(way, input, [1, 2], mode, zero)
+        assert result.shape[-2:] == expected.shape
+        assert_same(pad(input, (1, 2), mode, zero), expected)
+
+
+# Fake tensors take this class of error for an op without a kernel.
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "fake"])
+@pytest.mark.parametrize("mode", ["symmetric", "", "Reflect"])
+def test_unknown_modes(mode: str, way: str) -> None:
+    text = f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '{mode}'"
+    input = ROW.view(1, 8)
+    with raises_exactly(NotImplementedError, text):
+        pads_in_mode(way, input, [1, 1], mode)
+    with raises_exactly(NotImplementedError, text):
+        functional._traced_pad(input, [1, 1], mode, None, None)
+    with pytest.raises(RuntimeError, match=re.escape(text)):
+        torch.jit.script(pad)(input, [1, 1], mode)
+    assert reference_error(input, (1, 1), mode) is NotImplementedError
+
+
+@pytest.mark.parametrize(("mode", "name"), [(3, "int"), (None, "NoneType"), (b"reflect", "bytes")])
+def test_mode_of_a_wrong_type(mode: Any, name: str) -> None:
+    with raises_exactly(TypeError, f"pad: mode must be a str, got {name}"):
+        pad(ROW.view(1, 8), (1, 1), mode)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_repeating_pads_near_the_ends_of_int64(mode: str) -> None:
+    for before, after in EXTREME_PAIRS:
+        if mode == "replicate" and 0 <= 8 + before + after <= 16:  # what the crop takes, it takes of what was added
+            edge = ROW[0 if before > 0 else -1]
+            assert torch.equal(pad(ROW.view(1, 8), (before, after), mode), edge.expand(1, 8 + before + after))
+            continue
+        with pytest.raises(RuntimeError, match=r"^pad: (dim 1 of size 8 cannot|the result must be smaller) "):
+            pad(ROW.view(1, 8), (before, after), mode)
 
 
 def test_out_of_a_wrong_kind() -> None:

@@ -41,13 +41,54 @@ PADS = [
     for padding in paddings
     for kind, value in [("ZeroPad", ()), ("ConstantPad", (-1.5,)), ("ConstantPad", (7,))]
 ]
+REPEATING_PADDINGS = {
+    1: [2, -1, (1, 2), (-1, 2), (-2, -1), [3, 0], (0, 0)],
+    2: [1, -2, (1, 2, 3, 4), (-1, 2, -3, 0), (-1, -2, -3, -4), [1, -1, 0, 2], (-4, 3, 1, 1)],
+    3: [1, -1, (1, 2, 0, 1, 2, 1), (-1, 2, -1, 0, 1, -2), [-1, -2, -3, -2, -3, -3], (0,) * 6],
+}
+PADS += [
+    pytest.param(dims, f"{kind}{dims}d", (padding,), id=f"{kind}{dims}d{padding}".replace(" ", ""))
+    for dims, paddings in REPEATING_PADDINGS.items()
+    for padding in paddings
+    for kind in ("ReflectionPad", "ReplicationPad", "CircularPad")
+]
 
 
 @pytest.mark.parametrize(("dims", "name", "arguments"), PADS)
 def test_pads_equal_torch_nn(dims, name, arguments):
     ours, reference = getattr(tcf, name)(*arguments), getattr(nn, name)(*arguments)
-    for input in inputs(dims):
+    repeats = not name.startswith(("Zero", "Constant"))
+    for input in inputs(dims)[repeats:]:  # torch.nn repeats nothing of a bare image
         assert_same_with_grad(ours, reference, input)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["ReflectionPad", "ReplicationPad", "CircularPad"])
+def test_repeating_pads_take_any_rank_and_dtype(kind, dims):
+    layer, reference = getattr(tcf, f"{kind}{dims}d")(1), getattr(nn, f"{kind}{dims}d")(1)
+    batch = torch.rand(2, 3, *(7, 8, 9)[3 - dims :])
+    expected = reference(batch)
+    for shape in [batch.shape[2:], (2, 1, 3, *batch.shape[2:])]:
+        wanted = expected[0, 0] if len(shape) == dims else expected.unsqueeze(1)
+        image = batch[0, 0] if len(shape) == dims else batch.unsqueeze(1)
+        assert torch.equal(layer(image), wanted)
+    assert torch.equal(layer(batch > 0.5), expected > 0.5)
+
+
+@pytest.mark.parametrize("kind", ["ReflectionPad", "ReplicationPad", "CircularPad"])
+def test_repeating_pads_refuse_what_torch_nn_refuses(kind):
+    ours, reference = getattr(tcf, f"{kind}2d"), getattr(nn, f"{kind}2d")
+    for arguments in [(), (1, 2)]:
+        for layer in [ours, reference]:
+            with pytest.raises(TypeError):
+                layer(*arguments)
+    image = torch.rand(1, 3, 8, 9)
+    for padding in [(1, 2, 3), (1.5, 1, 1, 1), (10, 0, 0, 0), ("1", 0, 0, 0), None, 1.5]:
+        if kind == "ReplicationPad" and padding == (10, 0, 0, 0):
+            continue
+        for layer in [ours(padding), reference(padding)]:
+            with pytest.raises((RuntimeError, TypeError)):
+                layer(image)
 
 
 @pytest.mark.parametrize(("dims", "name", "arguments"), PADS)
@@ -55,7 +96,8 @@ def test_pads_look_like_torch_nn(dims, name, arguments):
     ours, reference = getattr(tcf, name)(*arguments), getattr(nn, name)(*arguments)
     assert isinstance(ours, type(reference))
     assert repr(ours) == repr(reference)
-    assert (ours.padding, ours.value) == (reference.padding, reference.value)
+    assert ours.padding == reference.padding
+    assert vars(ours).get("value") == vars(reference).get("value")
     assert type(ours).__constants__ == type(reference).__constants__
     assert get_type_hints(type(ours)) == get_type_hints(type(reference))
     assert get_type_hints(type(ours).forward) == get_type_hints(type(reference).forward)

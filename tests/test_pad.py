@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from crop_at_tester import CropAtCase, check_crop_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_tester import LAYOUTS, Case, Shape, assert_same, bits, check_op, random_bits
+from op_tester import LAYOUTS, Case, Shape, assert_same, bits, by_fallback, check_op, random_bits, whole_numbers
 from torch import Tensor
 from torch.func import functionalize
 from torch.testing._internal.common_methods_invocations import op_db
@@ -158,6 +158,11 @@ OPCHECK_CASES = [
     Case((2, 3, 4), (1, 2), dtype=torch.float64, opcheck=True),
     Case((2, 3, 4, 5), (-1, 2, 1, -1), "channels_last", torch.float64, 1.5, opcheck=True),
     Case((2, 3, 4), (-1, -2, -1, 0), "expanded", torch.int64, opcheck=True),
+    Case((2, 3, 4), (1, 2), dtype=torch.float64, mode="reflect", opcheck=True),
+    Case((2, 3, 4, 5), (-1, 2, 1, -1), "channels_last", torch.float64, mode="replicate", opcheck=True),
+    Case((2, 3, 4, 5), (-1, 2, 1, -1), "channels_last", torch.float64, mode="circular", opcheck=True),
+    Case((3, 4), (2, 3, 0, 1), "expanded", torch.complex128, mode="circular", opcheck=True),
+    Case((3, 4), (2, 3, 0, 1), "expanded", torch.int64, mode="reflect", opcheck=True),
 ]
 
 
@@ -182,6 +187,7 @@ class OpRecorder(TorchDispatchMode):
 def test_every_op_has_cases() -> None:
     with OpRecorder() as recorder:
         check_op(CASES[-1])
+        check_op(Case((2, 3, 4), (1, 1), mode="reflect"))
         check_crop_at(CropAtCase((2, 3, 4), (2,)))
         photos = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
         normalized = crop_mirror_normalize(photos, None, (1, 1), mean=[0.0] * 3, std=[1.0] * 3)
@@ -383,6 +389,234 @@ def test_many_dimensions_that_cannot_merge(seed: int) -> None:
         if size == 1:
             entries[2 * d : 2 * d + 2] = rng.choice(((0, 0), (0, 0), (0, 0), (-1, 1)))
     assert_same(pad(input, entries, value=258), F.pad(input, entries, value=258))
+
+
+# What a border shows of 1 to so many elements: mode, how many, pad, result.
+BORDER_TABLE: list[tuple[str, int, tuple[int, int], list[int]]] = [
+    ("reflect", 4, (0, 0), [1, 2, 3, 4]),
+    ("reflect", 4, (3, 0), [4, 3, 2, 1, 2, 3, 4]),
+    ("reflect", 4, (0, 3), [1, 2, 3, 4, 3, 2, 1]),
+    ("reflect", 4, (1, 2), [2, 1, 2, 3, 4, 3, 2]),
+    ("reflect", 4, (-2, 3), [3, 4, 3, 2, 1]),  # of the whole input, not of what the crop leaves
+    ("reflect", 4, (3, -2), [4, 3, 2, 1, 2]),
+    ("reflect", 4, (-5, 3), [2, 1]),
+    ("reflect", 4, (3, -5), [4, 3]),
+    ("reflect", 4, (-1, -2), [2]),
+    ("reflect", 4, (-4, 0), []),
+    ("reflect", 4, (-7, 3), []),
+    ("reflect", 2, (1, 1), [2, 1, 2, 1]),
+    ("reflect", 1, (0, 0), [1]),
+    ("reflect", 0, (0, 0), []),
+    ("replicate", 3, (0, 0), [1, 2, 3]),
+    ("replicate", 3, (2, 0), [1, 1, 1, 2, 3]),
+    ("replicate", 3, (0, 4), [1, 2, 3, 3, 3, 3, 3]),
+    ("replicate", 3, (-2, 2), [3, 3, 3]),
+    ("replicate", 3, (2, -2), [1, 1, 1]),
+    ("replicate", 3, (-5, 4), [3, 3]),
+    ("replicate", 3, (4, -5), [1, 1]),
+    ("replicate", 3, (-1, -1), [2]),
+    ("replicate", 3, (-1, -2), []),
+    ("replicate", 1, (2, 3), [1] * 6),
+    ("replicate", 0, (0, 0), []),
+    ("circular", 3, (0, 0), [1, 2, 3]),
+    ("circular", 3, (3, 3), [1, 2, 3] * 3),
+    ("circular", 3, (2, 0), [2, 3, 1, 2, 3]),
+    ("circular", 3, (0, 2), [1, 2, 3, 1, 2]),
+    ("circular", 3, (1, 2), [3, 1, 2, 3, 1, 2]),
+    ("circular", 4, (-2, 2), [3, 4, 3, 4]),  # of what the crop leaves
+    ("circular", 4, (2, -2), [1, 2, 1, 2]),
+    ("circular", 4, (1, -1), [3, 1, 2, 3]),
+    ("circular", 4, (-1, -2), [2]),
+    ("circular", 4, (-4, 0), []),
+    ("circular", 1, (1, 1), [1, 1, 1]),
+    ("circular", 0, (0, 0), []),
+]
+
+
+@pytest.mark.parametrize(("mode", "size", "entries", "expected"), BORDER_TABLE)
+def test_borders(mode: str, size: int, entries: tuple[int, int], expected: list[int]) -> None:
+    row = torch.arange(1, 1 + size)
+    assert pad(row, entries, mode).tolist() == expected
+    assert reference.repeat(row, entries, mode).tolist() == expected
+    column = row[:, None].expand(size, 2)
+    assert pad(column, (0, 0, *entries), mode).tolist() == [[number] * 2 for number in expected]
+
+
+REPEATING = ("reflect", "replicate", "circular")
+
+
+def repeats(shape: Shape, entries: tuple[int, ...], mode: str) -> bool:
+    """Whether a border can repeat what is there."""
+    for i, (before, after) in enumerate(zip(entries[::2], entries[1::2], strict=True)):
+        size, most = shape[-1 - i], max(before, after)
+        left = size + min(before, 0) + min(after, 0)
+        fits = {
+            "reflect": most <= 0 or most < size,
+            "replicate": most <= 0 or size > 0,
+            "circular": left >= 0 and most <= left,
+        }
+        if not fits[mode] or size + before + after < 0:
+            return False
+    return True
+
+
+def repeating_cases() -> Iterator[Case]:
+    """All layouts and borders for float32, and in turn the other dtypes."""
+    more_pads = [(3, 3), (2, 2, 2, 2), (4, -4), (-4, 4), (-6, 3), (3, -6), (1, 2, -1, 2, 2, -1), (1, 1) * 4]
+    shapes = ((7,), (1,), (4, 5), (2, 3, 5), (2, 3, 4, 5), (2, 1, 3, 4), (3, 0, 4), (2, 3, 2, 3, 4), (5, 4, 3, 1, 2))
+    combinations = [
+        (mode, shape, layout, entries)
+        for shape in shapes
+        for layout in layouts(shape)
+        for entries in dict.fromkeys([*pads(shape), *more_pads])
+        for mode in REPEATING
+        if len(entries) <= 2 * len(shape) and repeats(shape, entries, mode)
+    ]
+    for first, dtype in enumerate((torch.float32, *VALUES)):
+        step = 11 if first == 0 else 97
+        for mode, shape, layout, entries in combinations[first % step :: step]:
+            yield Case(shape, entries, layout, dtype, (None, 0)[first % 2], mode)
+
+
+REPEATING_CASES = list(repeating_cases())
+
+
+@pytest.mark.parametrize("case", REPEATING_CASES, ids=str)
+def test_repeating_case(case: Case) -> None:
+    check_op(case)
+
+
+def test_the_repeating_cases_are_of_all_kinds() -> None:
+    assert {case.dtype for case in REPEATING_CASES} == set(VALUES)
+    for mode in REPEATING:
+        of_mode = [case for case in REPEATING_CASES if case.mode == mode]
+        assert {case.layout for case in of_mode} == set(LAYOUTS)
+        assert {len(case.shape) for case in of_mode} == {1, 2, 3, 4, 5}
+        assert len([case for case in of_mode if case.torch_takes]) > 50
+        assert len([case for case in of_mode if not case.torch_takes]) > 50
+
+
+@pytest.mark.parametrize("mode", REPEATING)
+@pytest.mark.parametrize("seed", range(10))
+def test_fuzz_repeating(seed: int, mode: str) -> None:
+    rng = random.Random(seed)
+    torch.default_generator.manual_seed(seed)
+    taken = 0
+    for _ in range(200):
+        padded = rng.choice((1, 2, 3))
+        shape = tuple(rng.choice((1, 2, 3, 4, 5, 9)) for _ in range(padded + rng.choice((1, 2))))
+        dtype = rng.choice((torch.uint8, torch.float16, torch.float32, torch.float64, torch.complex128))
+        _, input = random_view(rng, shape, dtype, writable=False)
+        numbers = [rng.randint(-shape[-1 - i // 2] - 2, shape[-1 - i // 2] + 1) for i in range(2 * padded)]
+        entries = [number if rng.random() < 0.8 else 0 for number in numbers]
+        described = f"{dtype} {shape} strides {input.stride()} pad {entries}"
+        if not repeats(shape, tuple(entries), mode):
+            with pytest.raises(RuntimeError, match=r"^pad: dim \d of size \d cannot (be|lose) "):
+                pad(input, entries, mode)
+            continue
+        taken += 1
+        result = pad(input, entries, mode)
+        if result.numel() > 0:  # else F.pad raises in two of the modes
+            expected = F.pad(input, entries, mode)
+            assert result.stride() == expected.stride(), described
+            assert torch.equal(bits(result), bits(expected)), described
+        base, out = random_view(rng, tuple(result.shape), dtype, writable=True)
+        wanted = base.clone()
+        wanted.as_strided(out.shape, out.stride(), out.storage_offset()).copy_(result)
+        pad(input, entries, mode, out=out)
+        assert torch.equal(bits(base), bits(wanted)), f"{described} out strides {out.stride()}"
+    assert 20 < taken < 180
+
+
+@pytest.mark.parametrize("mode", REPEATING)
+@given(data=st.data())
+def test_property_the_adjoint_of_a_repeating_pad(mode: str, data: st.DataObject) -> None:
+    x, entries = data.draw(geometries().filter(lambda geometry: repeats(geometry[0].shape, tuple(geometry[1]), mode)))
+    x = x.double()
+    padded = pad(x, entries, mode)
+    assert torch.equal(padded, reference.repeat(x, tuple(entries), mode))
+    y = torch.arange(padded.numel(), dtype=torch.float64).reshape(padded.shape) + 5
+    adjoint = torch.ops.torchcrop_fast._pad_adjoint(y, entries, x.shape, mode)
+    assert (padded * y).sum() == (x * adjoint).sum()
+
+
+LARGE_REPEATING_CASES = [
+    Case((2, 3, 300, 401), (100, 57, 3, -30), mode="reflect"),
+    Case((2, 3, 300, 401), (-100, 57, 3, 250), "channels_last", mode="reflect"),
+    Case((1, 3_000_001), (-7, 999), dtype=torch.uint8, mode="circular"),
+    Case((4, 16, 57, 61), (20, 61, 1, 2), "permuted", torch.float64, mode="circular"),
+    Case((2, 5, 20, 41, 37), (1, 7, 2, 2, 3, 3), "channels_last", torch.bfloat16, mode="replicate"),
+    Case((3, 1), (500_000, 300_001), dtype=torch.complex128, mode="replicate"),
+    Case((1, 500, 700), (9, 1, 2, 3), "transposed", torch.float32, mode="replicate"),
+]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("case", LARGE_REPEATING_CASES, ids=str)
+def test_large_repeating(case: Case, threads: int, set_num_threads: Callable[[int], None]) -> None:
+    base_shape, view = LAYOUTS[case.layout](case.shape)
+    input = view(random_bits(base_shape, case.dtype))
+    expected = F.pad(input, case.pad, case.mode)
+    assert expected.numel() * expected.itemsize > 2 * 128 * 1024
+    set_num_threads(threads)
+    assert_same(case.run(input), expected)
+    base = random_bits((expected.numel() + 64,), case.dtype)
+    wanted = base.clone()
+    wanted[37:-27] = expected.flatten()
+    case.run(input, base[37:-27].view(expected.shape))
+    assert torch.equal(bits(base), bits(wanted))
+    if case.dtype in (torch.float32, torch.float64, torch.complex128):
+        upstream = whole_numbers(tuple(expected.shape), case.dtype)
+        arguments = (upstream, case.pad, case.shape, case.mode)
+        adjoint = torch.ops.torchcrop_fast._pad_adjoint(*arguments)
+        assert_same(adjoint, by_fallback(torch.ops.torchcrop_fast._pad_adjoint.default, *arguments))
+
+
+@pytest.mark.parametrize("mode", REPEATING)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.complex64], ids=str)
+def test_gradients_of_repeating_borders_are_deterministic(
+    dtype: torch.dtype, mode: str, set_num_threads: Callable[[int], None]
+) -> None:
+    upstream = torch.randn(2, 3, 150, 170, dtype=dtype)
+    gradients = []
+    for threads in (1, 2, 3, 2):
+        set_num_threads(threads)
+        image = torch.zeros(2, 3, 61, 71, dtype=dtype, requires_grad=True)
+        pad(image, (50, 49, 45, 44), mode).backward(upstream)
+        gradients.append(image.grad)
+    for gradient in gradients[1:]:
+        assert_same(gradient, gradients[0])
+
+
+def test_low_precision_gradients_of_borders_are_rounded_once() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        row = torch.zeros(1, dtype=dtype, requires_grad=True)
+        pad(row, (3000, 2000), "replicate").sum().backward()
+        assert row.grad.item() == torch.tensor(5001.0).to(dtype).item()
+
+
+def test_gradients_that_cannot_be_added_up() -> None:
+    row = torch.zeros(3).to(torch.float8_e5m2).requires_grad_()
+    upstream = torch.zeros(5).to(torch.float8_e5m2)
+    text = "pad: its gradient must be of a real or complex dtype of 2 bytes and more, got float8_e5m2"
+    with pytest.raises(RuntimeError, match=text):
+        pad(row, (1, 1), "reflect").backward(upstream)
+    text = r"pad: its gradient must be of sizes \[5\], got \[4\]"
+    with pytest.raises(RuntimeError, match=text):
+        torch.ops.torchcrop_fast._pad_adjoint(torch.zeros(4), [1, 1], [3], "reflect")
+
+
+@pytest.mark.parametrize("mode", REPEATING)
+def test_seventy_dimensions_that_repeat(mode: str) -> None:
+    input = torch.arange(12.0).view((1,) * 68 + (3, 4)).requires_grad_()
+    padded = pad(input, (1, 2, 2, 1) + (0, 0) * 30, mode)
+    flat = input.detach().view(1, 3, 4).requires_grad_()
+    expected = F.pad(flat, (1, 2, 2, 1), mode)
+    assert torch.equal(padded.view(1, 6, 7), expected)
+    upstream = torch.arange(42.0)
+    padded.backward(upstream.view(padded.shape))
+    expected.backward(upstream.view(1, 6, 7))
+    assert torch.equal(input.grad.view(1, 3, 4), flat.grad)
 
 
 # Each output is past the 128 KiB that one thread takes.

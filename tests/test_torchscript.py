@@ -265,8 +265,22 @@ WRONG_CALLS = [
     (pad_by, ([0] * 10, "constant", 0.0), "pad: pad must have at most 8 entries for an input of 4 dims, got 10"),
     (pad_by, ([2**62, 2**62], "constant", 0.0), "its size would leave int64"),
     (pad_by, ([1, 1], "constant", 1e300), "pad: value must fit dtype float32, got 1e+300"),
-    (pad_by, ([1, 1], "reflect", 1.0), "reflect"),
-    (pad_by, ([1, 1], "symmetric", 0.0), "symmetric"),
+    (pad_by, ([1, 1], "reflect", 1.5), "pad: value must be None or 0 but with mode 'constant', got 1.5"),
+    (
+        pad_by,
+        ([1, 1], "symmetric", 0.0),
+        "pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got 'symmetric'",
+    ),
+    (
+        pad_by,
+        ([9, 0], "reflect", 0.0),
+        "pad: dim 3 of size 9 cannot be reflected by (9, 0): both must be less than its size",
+    ),
+    (
+        pad_by,
+        ([-6, 4], "circular", 0.0),
+        "pad: dim 3 of size 9 cannot be wrapped by (-6, 4): both must be at most the 3 elements to wrap",
+    ),
     (crop_by, ([5, 5], True), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
     (crop_by, ([5, 5], False), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
     (crop_by, ([-1, 5], False), "crop: cropping must not be negative with copy=False, got [-1, 5]"),
@@ -277,7 +291,7 @@ WRONG_CALLS = [
         ([3], "half"),
         "center_crop: rounding must be 'torchvision', 'keras', 'dali' or 'monai', got 'half'",
     ),
-    (pad_to_out, ([1, 1], "reflect", torch.empty(0)), "pad: out needs mode 'constant', got 'reflect'"),
+    (pad_to_out, ([1, 1], "reflect", torch.empty(0).int()), "pad: out must have input's dtype float32, got int32"),
     (pad_to_out, ([1, 1], "constant", torch.empty(0).int()), "pad: out must have input's dtype float32, got int32"),
     (crop_to_out, ([1, 1], False, torch.empty(0)), "crop: out cannot be given with copy=False"),
 ]
@@ -312,6 +326,7 @@ SCHEMAS = {
         "(Tensor grad, Tensor offsets, SymInt[] input_size, *, Tensor? flip=None,"
         ' str padding_mode="constant") -> Tensor'
     ),
+    "torchcrop_fast::_pad_adjoint": "(Tensor grad, SymInt[] pad, SymInt[] input_size, str mode) -> Tensor",
     "torchcrop_fast::crop_at": CROP_AT + ") -> Tensor",
     "torchcrop_fast::crop_at.out": CROP_AT + ", Tensor(a!) out) -> ()",
     "torchcrop_fast::crop_mirror_normalize": NORMALIZE + ") -> Tensor",

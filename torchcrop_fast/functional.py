@@ -43,10 +43,6 @@ def _scripted_pad(
     value: int | float | complex | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    if mode != "constant":
-        if out is not None:
-            raise ValueError("pad: out needs mode 'constant', got '" + mode + "'")
-        return F.pad(input, pad, mode, None if value is None else float(value))  # type: ignore[arg-type]
     if out is not None:
         torch.ops.torchcrop_fast.pad(input, pad, mode, value, out=out)
         return out
@@ -71,25 +67,31 @@ def pad(
 ) -> Tensor:
     r"""Pad the last dimensions of a tensor, or crop them: :func:`torch.nn.functional.pad` in one pass.
 
-    Values, dtype, shape, strides and gradients are those of the reference, for every input it takes. The input is never
-    copied, whatever its strides, and the result never shares its memory.
+    Values, dtype, shape, strides and gradients are those of the reference, for every input it takes; a border that
+    repeats elements takes any dtype and any number of dimensions, too. The input is never copied, whatever its strides,
+    and the result never shares its memory. Gradients are deterministic.
 
     Args:
         input: A tensor of any shape, dtype and strides.
         pad: How many elements to add before and after a dimension, the last dimension first:
             ``(left, right, top, bottom, front, back, ...)``, at most two entries a dimension. Negative entries take
-            elements away; that happens before any are added.
-        mode: ``"constant"``, or ``"reflect"``, ``"replicate"`` or ``"circular"``, for which torch's own pad is called.
+            elements away; that happens before any are added, but in the modes ``"reflect"`` and ``"replicate"`` after.
+        mode: What the border holds: ``"constant"`` (``value``), ``"reflect"`` (``cb abc ba``; each entry must be less
+            than the dimension's size), ``"replicate"`` (the edge) or ``"circular"`` (``bc abc ab``; each entry at most
+            as large as what is left of the dimension).
         value: What the border holds in mode ``"constant"``: a number that ``input.dtype`` can hold, exact for ints that
-            fit int64, complex for complex dtypes only. Integer dtypes truncate it, as in the reference. Default: 0.
-        out: Where to write the result, in mode ``"constant"``: of ``input``'s dtype and device, sharing no memory with
-            it. Its strides are kept; it is resized if its shape is another. Autograd doesn't support it.
+            fit int64, complex for complex dtypes only. Integer dtypes truncate it, as in the reference. Default: 0. The
+            other modes take None or 0.
+        out: Where to write the result: of ``input``'s dtype and device, sharing no memory with it. Its strides are
+            kept; it is resized if its shape is another. Autograd doesn't support it.
 
     Returns:
         The padded tensor, or ``out``.
 
     Raises:
-        RuntimeError: If ``pad`` is odd or too long, takes more than there is, or ``value`` or ``out`` doesn't fit.
+        RuntimeError: If ``pad`` is odd or too long, takes or repeats more than there is, or ``value`` or ``out``
+            doesn't fit.
+        NotImplementedError: If ``mode`` is unknown.
         TypeError: If an argument is of a wrong type.
 
     Example:
@@ -98,14 +100,12 @@ def pad(
         torch.Size([10, 1, 20, 20])
         >>> pad(torch.tensor([1, 2, 3]), (2, -1), value=7)
         tensor([7, 7, 1, 2])
+        >>> pad(torch.tensor([1, 2, 3]), (2, 1), "reflect")
+        tensor([3, 2, 1, 2, 3, 2])
     """
-    if mode != "constant":
-        if out is not None:
-            raise ValueError(f"pad: out needs mode 'constant', got '{mode}'")
-        return F.pad(input, pad, mode, value)  # type: ignore[arg-type]
     if is_dynamo_compiling():  # other tracers _C itself notices, at no cost for plain tensors
-        return _traced_pad(input, list(pad), value, out)
-    return _C.pad(input, pad, value, out)
+        return _traced_pad(input, list(pad), mode, value, out)
+    return _C.pad(input, pad, mode, value, out)
 
 
 @_scripts_as(_scripted_crop)
@@ -141,7 +141,7 @@ def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, c
         _check_types("crop", input, "cropping", cropping)
         return _view(input, list(cropping), out)
     if is_dynamo_compiling():
-        return _traced_pad(input, [-entry for entry in cropping], None, out)
+        return _traced_pad(input, [-entry for entry in cropping], "constant", None, out)
     return _C.crop(input, cropping, out)
 
 
@@ -700,24 +700,59 @@ def _view(input: Tensor, cropping: list[int], out: Tensor | None) -> Tensor:
     return input
 
 
-def _traced_pad(input: Tensor, pad: list[int], value: complex | None, out: Tensor | None) -> Tensor:
+def _traced_pad(input: Tensor, pad: list[int], mode: str, value: complex | None, out: Tensor | None) -> Tensor:
     """Pad for graphs: slices for what is taken away, ATen's pad for what is added."""
     if out is not None:
-        return _copy_to(out, _traced_pad(input, pad, value, None))
+        return _copy_to(out, _traced_pad(input, pad, mode, value, None))
+    if mode != "constant":
+        return _traced_repeat(input, pad, mode, value)
     _check_pad(input, pad)
     adds = any(entry > 0 for entry in pad)
-    window = input
+    window = _traced_crop(input, pad)
+    if not adds:
+        return window.clone()
+    cropped = [input.dim() - 1 - i // 2 for i in range(len(pad)) if pad[i] < 0]
+    if any(window.size(dim) == 0 for dim in cropped):  # its memory format would no longer be the input's
+        return torch.constant_pad_nd(input, pad, 0 if value is None else value)
+    return torch.constant_pad_nd(window, _added(pad), 0 if value is None else value)
+
+
+def _traced_repeat(input: Tensor, pad: list[int], mode: str, value: complex | None) -> Tensor:
+    """The same where the border repeats elements. What ATen's pad doesn't take stays our op."""
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '{mode}'")
+    _check_pad(input, pad, mode)
+    if value is not None and (isinstance(value, complex) or value != 0):
+        number = str(value).removesuffix(".0")
+        raise RuntimeError(f"pad: value must be None or 0 but with mode 'constant', got {number}")
+    padded, dims = len(pad) // 2, input.dim()
+    has_dtype = input.dtype in _REPEATED_DTYPES or mode == "circular"
+    has_dims = 1 <= padded <= 3 and 1 <= dims - padded <= 2
+    if not has_dtype or not has_dims or any(input.size(dim) == 0 for dim in range(dims)):
+        result: Tensor = torch.ops.torchcrop_fast.pad(input, pad, mode)
+        return result
+    if mode == "circular":  # which wraps what a crop leaves
+        return F.pad(_traced_crop(input, pad), _added(pad), mode)
+    window = _traced_crop(F.pad(input, _added(pad), mode), pad)
+    return window.clone() if any(entry < 0 for entry in pad) else window
+
+
+# Those that ATen's pad repeats on every device.
+_REPEATED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
+
+
+def _traced_crop(input: Tensor, pad: list[int]) -> Tensor:
+    """Take away what negative entries say, as a view."""
     for i in range(0, len(pad), 2):
         dim = input.dim() - 1 - i // 2
         before, after = (-entry if entry < 0 else 0 for entry in pad[i : i + 2])
         if before > 0 or after > 0:
-            window = window.narrow(dim, before, input.size(dim) - before - after)
-            if adds and window.size(dim) == 0:  # without elements, its memory format would no longer be the input's
-                return torch.constant_pad_nd(input, pad, 0 if value is None else value)
-    if adds:
-        added = [entry if entry > 0 else 0 for entry in pad]  # no max(): it would stay in the graph
-        return torch.constant_pad_nd(window, added, 0 if value is None else value)
-    return window.clone()
+            input = input.narrow(dim, before, input.size(dim) - before - after)
+    return input
+
+
+def _added(pad: list[int]) -> list[int]:
+    return [entry if entry > 0 else 0 for entry in pad]  # no max(): it would stay in the graph
 
 
 def _copy_to(out: Tensor, padded: Tensor) -> Tensor:
@@ -737,7 +772,7 @@ def _copy_to(out: Tensor, padded: Tensor) -> Tensor:
     return out.copy_(padded)
 
 
-def _check_pad(input: Tensor, pad: list[int]) -> None:
+def _check_pad(input: Tensor, pad: list[int], mode: str = "constant") -> None:
     """What the op checks, in its words, for the ways around it."""
     if len(pad) % 2 != 0:
         raise RuntimeError("pad: pad must have an even number of entries, got " + str(len(pad)))
@@ -746,6 +781,29 @@ def _check_pad(input: Tensor, pad: list[int]) -> None:
         raise RuntimeError(f"pad: pad must have at most {2 * dims} entries for an input of {dims} dims, got {len(pad)}")
     for i in range(0, len(pad), 2):
         dim = dims - 1 - i // 2
-        before, after = max(-pad[i], 0), max(-pad[i + 1], 0)
-        if input.size(dim) < before + after:
-            raise RuntimeError(f"pad: dim {dim} of size {input.size(dim)} cannot lose {before} + {after} elements")
+        size, before, after = input.size(dim), max(-pad[i], 0), max(-pad[i + 1], 0)
+        last = mode in ["reflect", "replicate"]  # the crop comes last
+        if size < before + after and not last:
+            raise RuntimeError(f"pad: dim {dim} of size {size} cannot lose {before} + {after} elements")
+        _check_repeats_once(dim, size, size - before - after, pad[i], pad[i + 1], mode)
+        if last and size + pad[i] + pad[i + 1] < 0:
+            raise RuntimeError(f"pad: dim {dim} of size {size} cannot lose {before} + {after} elements")
+
+
+def _check_repeats_once(dim: int, size: int, left: int, before: int, after: int, mode: str) -> None:
+    # A text with sizes in it is made only where it is raised: it makes them constants of a graph.
+    if mode == "constant" or (before <= 0 and after <= 0):
+        return
+    if mode == "reflect" and (before >= size or after >= size):
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be reflected by ({before}, {after}): both must be less than its size"
+        )
+    if mode == "circular" and (before > left or after > left):
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be wrapped by ({before}, {after}): both must be at most the {left}"
+            " elements to wrap"
+        )
+    if mode == "replicate" and size == 0:
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be replicated by ({before}, {after}): it has no element to repeat"
+        )

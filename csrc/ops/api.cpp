@@ -26,7 +26,7 @@ at::Tensor pad(
   }
   const auto out = pad_cpu(input, pad, mode, value);
   if (sees == Sees::kCpuAndAutograd) {
-    record_pad(input, SymInts(pad.begin(), pad.end()), out);
+    record_pad(input, SymInts(pad.begin(), pad.end()), mode, out);
   }
   return out;
 }

@@ -1,5 +1,6 @@
-// Autograd: the gradient of a pad is the pad with the signs turned; so is the gradient's gradient, and the tangent is
-// the same pad. A hand-written Node, since torch::autograd::Function has no forward mode and fails under torch.func.
+// Autograd: the gradient of a pad is the pad with the signs turned, or its adjoint where the border repeats elements;
+// the gradient's gradient is the pad again, and so is the tangent. Hand-written Nodes, since torch::autograd::Function
+// has no forward mode and fails under torch.func.
 #include "autograd.h"
 
 #include <ATen/ATen.h>
@@ -11,6 +12,8 @@
 #include <torch/library.h>
 #include <torch/version.h>
 #include <torchcrop_fast/ops.h>
+
+#include <algorithm>
 
 #include "geometry.h"
 #include "handles.h"
@@ -76,6 +79,83 @@ struct PadBackward : torch::autograd::Node {
 
   std::vector<c10::SymInt> grad_pad;  // the pad of the gradient
 };
+
+// The gradient of a pad whose border repeats elements is its adjoint, whose gradient is the pad again.
+struct RepeatPadBackward : torch::autograd::Node {
+  RepeatPadBackward(bool of_adjoint, c10::SymIntArrayRef pad, c10::SymIntArrayRef input_size, std::string_view mode)
+      : of_adjoint(of_adjoint), pad(pad.vec()), input_size(input_size.vec()), mode(mode) {}
+
+  std::string name() const override { return of_adjoint ? "PadAdjointBackward" : "PadBackward"; }
+
+  static variable_list backward(
+      const at::Tensor& grad,
+      bool of_adjoint,
+      const std::vector<c10::SymInt>& pad,
+      const std::vector<c10::SymInt>& input_size,
+      const std::string& mode) {
+    if (!grad.defined()) {
+      return {at::Tensor()};
+    }
+    return {
+        of_adjoint ? torchcrop_fast::pad_symint(grad, pad, mode)
+                   : pad_adjoint_handle().call(grad, pad, input_size, mode)};
+  }
+
+  variable_list apply(variable_list&& grads) override {
+    return task_should_compute_output(0) ? backward(grads[0], of_adjoint, pad, input_size, mode) : variable_list(1);
+  }
+
+  void compiled_args(compiled::CompiledNodeArgs& args) const override {
+    args.collect(of_adjoint);
+    for (const auto* numbers : {&pad, &input_size}) {
+      args.collect(static_cast<int64_t>(numbers->size()));
+      for (const c10::SymInt& number : *numbers) {
+        args.collect(number.guard_int(__FILE__, __LINE__));
+      }
+    }
+    args.collect(mode);
+  }
+
+  variable_list apply_with_saved(const variable_list& grads, compiled::SwapSavedVariables& saved) override {
+    using Bool = compiled::IValuePacker<bool>;
+    using Numbers = compiled::IValuePacker<std::vector<c10::SymInt>>;
+    using String = compiled::IValuePacker<std::string>;
+    using Edges = compiled::IValuePacker<std::vector<std::optional<torch::autograd::InputMetadata>>>;
+    const auto run = [](const variable_list& inputs, const std::vector<c10::IValue>& args) {
+      return backward(
+          inputs[0], Bool::unpack(args[0]), Numbers::unpack(args[1]), Numbers::unpack(args[2]),
+          String::unpack(args[3]));
+    };
+    const auto& compiler = compiled::getPyCompilerInterface();
+    static std::string function;  // compiled autograd records one graph at a time
+    if (function.empty()) {
+      function = compiler->bind_function(
+          saved.get_py_compiler(), "torchcrop_fast_repeat_pad_backward", run,
+          {Bool::packed_type(), Numbers::packed_type(), Numbers::packed_type(), String::packed_type()});
+    }
+    return compiler->call_function(
+        saved.get_py_compiler(), "apply_functional", function, grads,
+        {Bool::pack(of_adjoint), Numbers::pack(pad), Numbers::pack(input_size), String::pack(mode)},
+        Edges::pack(compiled::get_input_metadata(next_edges())));
+  }
+
+  const bool of_adjoint;
+  const std::vector<c10::SymInt> pad;
+  const std::vector<c10::SymInt> input_size;
+  const std::string mode;
+};
+
+void record_repeat_pad(
+    const at::Tensor& input,
+    bool adjoint,
+    c10::SymIntArrayRef pad,
+    c10::SymIntArrayRef input_size,
+    std::string_view mode,
+    const at::Tensor& out) {
+  const auto node = make_node<RepeatPadBackward>(adjoint, pad, input_size, mode);
+  node->set_next_edges(torch::autograd::collect_next_edges(input));
+  torch::autograd::set_history(out, node);
+}
 
 // The gradient of crop_at is its adjoint, whose gradient is crop_at again, with a fill of 0.
 struct CropAtBackward : torch::autograd::Node {
@@ -302,7 +382,12 @@ struct NormalizeBackward : torch::autograd::Node {
 
 }  // namespace
 
-void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out) {
+void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const at::Tensor& out) {
+  const auto adds = [](const c10::SymInt& entry) { return entry > 0; };
+  if (mode != "constant" && std::any_of(pad.begin(), pad.end(), adds)) {  // a border that nobody sees may be constant
+    record_repeat_pad(input, /*adjoint=*/false, pad, input.sym_sizes(), mode, out);
+    return;
+  }
   const auto node = make_node<PadBackward>(pad);
   node->set_next_edges(torch::autograd::collect_next_edges(input));
   torch::autograd::set_history(out, node);
@@ -336,10 +421,30 @@ at::Tensor pad_autograd(
     return pad_handle().redispatch(keys & c10::after_autograd_keyset, input, pad, mode, value);
   }();
   if (torch::autograd::compute_requires_grad(input)) {
-    record_pad(input, pad, out);
+    record_pad(input, pad, mode, out);
   }
   if (torch::autograd::isFwGradDefined(input)) {
-    const at::Tensor tangent = torchcrop_fast::pad_symint(input._fw_grad(/*level=*/0), pad);
+    const at::Tensor tangent = torchcrop_fast::pad_symint(input._fw_grad(/*level=*/0), pad, mode);
+    out._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
+  }
+  return out;
+}
+
+at::Tensor pad_adjoint_autograd(
+    c10::DispatchKeySet keys,
+    const at::Tensor& grad,
+    c10::SymIntArrayRef pad,
+    c10::SymIntArrayRef input_size,
+    std::string_view mode) {
+  const at::Tensor out = [&] {
+    const at::AutoDispatchBelowAutograd guard;
+    return pad_adjoint_handle().redispatch(keys & c10::after_autograd_keyset, grad, pad, input_size, mode);
+  }();
+  if (torch::autograd::compute_requires_grad(grad)) {
+    record_repeat_pad(grad, /*adjoint=*/true, pad, input_size, mode, out);
+  }
+  if (torch::autograd::isFwGradDefined(grad)) {
+    const at::Tensor tangent = pad_adjoint_handle().call(grad._fw_grad(/*level=*/0), pad, input_size, mode);
     out._set_fw_grad(tangent, /*level=*/0, /*is_inplace_op=*/false);
   }
   return out;
@@ -482,6 +587,7 @@ void crop_mirror_normalize_out_autograd(
 TORCH_LIBRARY_IMPL(torchcrop_fast, Autograd, m) {
   m.impl("pad", torchcrop_fast::pad_autograd);
   m.impl("pad.out", torchcrop_fast::pad_out_autograd);
+  m.impl("_pad_adjoint", torchcrop_fast::pad_adjoint_autograd);
   m.impl("crop_at", torchcrop_fast::crop_at_autograd);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_autograd);
   m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_autograd);

@@ -9,8 +9,8 @@
 
 namespace torchcrop_fast {
 
-// Has backward mode go from out, which is pad(input, pad), to input, which requires a gradient.
-void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, const at::Tensor& out);
+// Has backward mode go from out, which is pad(input, pad, mode), to input, which requires a gradient.
+void record_pad(const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const at::Tensor& out);
 
 // The same for out, which is crop_at(input, offsets, ...).
 void record_crop_at(

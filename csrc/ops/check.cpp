@@ -234,12 +234,52 @@ void check_bytes_fit(const char* op, c10::ArrayRef<Int> sizes, size_t element_si
       ": the result must be smaller than 2^63 bytes, got sizes ", sizes, " and ", element_size, " bytes an element");
 }
 
+std::optional<Border> border_called(std::string_view wanted) {
+  constexpr std::pair<std::string_view, Border> kBorders[] = {
+      {"constant", Border::kConstant},   {"replicate", Border::kReplicate}, {"reflect", Border::kReflect},
+      {"symmetric", Border::kSymmetric}, {"circular", Border::kCircular},
+  };
+  for (const auto& [border_name, border] : kBorders) {
+    if (border_name == wanted) {
+      return border;
+    }
+  }
+  return std::nullopt;
+}
+
+// Whether pad's border can repeat so much of a dimension, of which the crop leaves so many elements.
+template <class Int>
+void check_repeats_once(
+    Border border, size_t d, const Int& size, const Int& left, const Int& before, const Int& after) {
+  const auto fits = [](const Int& entry, const Int& most) { return entry <= 0 || entry <= most; };
+  if (border == Border::kReflect) {
+    TORCH_CHECK(
+        fits(before, size - 1) && fits(after, size - 1), "pad: dim ", d, " of size ", size, " cannot be reflected by (",
+        before, ", ", after, "): both must be less than its size");
+  } else if (border == Border::kCircular) {
+    TORCH_CHECK(
+        fits(before, left) && fits(after, left), "pad: dim ", d, " of size ", size, " cannot be wrapped by (", before,
+        ", ", after, "): both must be at most the ", left, " elements to wrap");
+  } else if (border == Border::kReplicate) {
+    TORCH_CHECK(
+        (before <= 0 && after <= 0) || size > 0, "pad: dim ", d, " of size ", size, " cannot be replicated by (",
+        before, ", ", after, "): it has no element to repeat");
+  }
+}
+
 }  // namespace
+
+Border check_mode(std::string_view mode) {
+  const auto border = border_called(mode);
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      border && *border != Border::kSymmetric,
+      "pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '", mode, "'");
+  return *border;
+}
 
 template <class Int>
 c10::SmallVector<Int, 5> check_pad(
-    c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode, size_t element_size) {
-  TORCH_CHECK(mode == "constant", "pad: mode must be 'constant', got '", mode, "'");
+    c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, Border border, size_t element_size) {
   TORCH_CHECK(pad.size() % 2 == 0, "pad: pad must have an even number of entries, got ", pad.size());
   TORCH_CHECK(
       pad.size() <= 2 * sizes.size(), "pad: pad must have at most ", 2 * sizes.size(), " entries for an input of ",
@@ -250,49 +290,68 @@ c10::SmallVector<Int, 5> check_pad(
     const Int& before = pad[i];
     const Int& after = pad[i + 1];
     Int& size = padded[d];
-    const bool keeps =
-        add(size, before < 0 ? before : Int(0), &size) && add(size, after < 0 ? after : Int(0), &size) && size >= 0;
-    TORCH_CHECK(
-        keeps, "pad: dim ", d, " of size ", sizes[d], " cannot lose ", lost(before), " + ", lost(after), " elements");
+    // What reflect and replicate repeat, they repeat of the whole input, as torch's pad does: the crop comes last.
+    const bool crops_last = border == Border::kReflect || border == Border::kReplicate;
+    const auto check_keeps = [&](bool keeps) {
+      TORCH_CHECK(
+          keeps, "pad: dim ", d, " of size ", sizes[d], " cannot lose ", lost(before), " + ", lost(after), " elements");
+    };
+    check_keeps(
+        add(size, before < 0 ? before : Int(0), &size) && add(size, after < 0 ? after : Int(0), &size) &&
+        (crops_last || size >= 0));
+    if (border != Border::kConstant) {
+      check_repeats_once<Int>(border, d, sizes[d], size, before, after);
+    }
     const bool fits = add(size, before > 0 ? before : Int(0), &size) && add(size, after > 0 ? after : Int(0), &size);
     TORCH_CHECK(
         fits, "pad: dim ", d, " of size ", sizes[d], " cannot be padded by (", before, ", ", after,
         "): its size would leave int64");
+    check_keeps(!crops_last || size >= 0);
   }
   check_bytes_fit<Int>("pad", padded, element_size);
   return padded;
 }
 
-template c10::SmallVector<int64_t, 5> check_pad(
-    c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, std::string_view, size_t);
+template c10::SmallVector<int64_t, 5> check_pad(c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, Border, size_t);
 template c10::SmallVector<c10::SymInt, 5> check_pad(
-    c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, std::string_view, size_t);
+    c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, Border, size_t);
 
 template <class Int>
 std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<Int> pad, const std::optional<at::Scalar>& value, at::ScalarType dtype) {
+    c10::ArrayRef<Int> pad, Border border, const std::optional<at::Scalar>& value, at::ScalarType dtype) {
+  if (border != Border::kConstant) {
+    TORCH_CHECK(
+        !value || (!value->isComplex() && value->to<double>() == 0),
+        "pad: value must be None or 0 but with mode 'constant', got ", *value);
+    return {};
+  }
   const bool pads = std::any_of(pad.begin(), pad.end(), [](const Int& entry) { return entry > 0; });
   return value && pads ? element_bytes("pad", "value", *value, dtype) : std::array<unsigned char, 16>{};
 }
 
 template std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<int64_t>, const std::optional<at::Scalar>&, at::ScalarType);
+    c10::ArrayRef<int64_t>, Border, const std::optional<at::Scalar>&, at::ScalarType);
 template std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<c10::SymInt>, const std::optional<at::Scalar>&, at::ScalarType);
+    c10::ArrayRef<c10::SymInt>, Border, const std::optional<at::Scalar>&, at::ScalarType);
+
+template <class Int>
+void check_pad_adjoint(const at::Tensor& grad, c10::ArrayRef<Int> pad, c10::ArrayRef<Int> input_size, Border border) {
+  const auto padded = check_pad<Int>(input_size, pad, border, grad.element_size());
+  TORCH_CHECK(
+      sizes_of<Int>(grad) == c10::ArrayRef<Int>(padded), "pad: its gradient must be of sizes ",
+      c10::ArrayRef<Int>(padded), ", got ", sizes_of<Int>(grad));
+  check_bytes_fit<Int>("pad", input_size, grad.element_size());
+}
+
+template void check_pad_adjoint(const at::Tensor&, c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, Border);
+template void check_pad_adjoint(const at::Tensor&, c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, Border);
 
 Border check_border(const char* op, std::string_view padding_mode) {
-  constexpr std::pair<std::string_view, Border> kBorders[] = {
-      {"constant", Border::kConstant},   {"replicate", Border::kReplicate}, {"reflect", Border::kReflect},
-      {"symmetric", Border::kSymmetric}, {"circular", Border::kCircular},
-  };
-  for (const auto& [border_name, border] : kBorders) {
-    if (border_name == padding_mode) {
-      return border;
-    }
-  }
+  const auto border = border_called(padding_mode);
   TORCH_CHECK(
-      false, op, ": padding_mode must be 'constant', 'replicate', 'reflect', 'symmetric' or 'circular', got '",
+      border, op, ": padding_mode must be 'constant', 'replicate', 'reflect', 'symmetric' or 'circular', got '",
       padding_mode, "'");
+  return *border;
 }
 
 template <class Int>

@@ -15,17 +15,24 @@
 
 namespace torchcrop_fast {
 
-// mode is one that pad has; pad fits a tensor of these sizes, and the result's sizes and bytes fit int64.
-// Returns the result's sizes. Int is int64_t or c10::SymInt.
+// The border that pad calls by this name.
+Border check_mode(std::string_view mode);
+
+// pad fits a tensor of these sizes, which have what the border is to repeat, and the result's sizes and bytes fit
+// int64. Returns the result's sizes. Int is int64_t or c10::SymInt.
 template <class Int>
 c10::SmallVector<Int, 5> check_pad(
-    c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, std::string_view mode, size_t element_size);
+    c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, Border border, size_t element_size);
 
-// The bytes of one fill element: of value, or zeros where there is none. Where pad adds anything, dtype can hold value.
-// Int is int64_t or c10::SymInt.
+// The bytes of one fill element: of value, or zeros where there is none. Where pad adds anything, dtype can hold value;
+// a border that repeats elements has none. Int is int64_t or c10::SymInt.
 template <class Int>
 std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<Int> pad, const std::optional<at::Scalar>& value, at::ScalarType dtype);
+    c10::ArrayRef<Int> pad, Border border, const std::optional<at::Scalar>& value, at::ScalarType dtype);
+
+// grad is the gradient of what pad makes of a tensor of input_size. Int is int64_t or c10::SymInt.
+template <class Int>
+void check_pad_adjoint(const at::Tensor& grad, c10::ArrayRef<Int> pad, c10::ArrayRef<Int> input_size, Border border);
 
 // The border of this name.
 Border check_border(const char* op, std::string_view padding_mode);

@@ -145,10 +145,11 @@ Sees who_sees(const at::Tensor& input) {
 
 at::Tensor pad_cpu(
     const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
-  const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
-  const auto out = empty_padded(input, pad, sizes);
-  run(pad_window(input, pad, fill, out), out.numel(), memory_of(out));
+  const Border border = check_mode(mode);
+  const auto sizes = check_pad<int64_t>(input.sizes(), pad, border, input.element_size());
+  const auto fill = check_fill<int64_t>(pad, border, value, input.scalar_type());
+  const auto out = empty_padded(input, pad, sizes, border);
+  run(pad_window(input, pad, border, fill, out), out.numel(), memory_of(out));
   return out;
 }
 
@@ -158,14 +159,15 @@ void pad_out_cpu(
     std::string_view mode,
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
-  const auto sizes = check_pad<int64_t>(input.sizes(), pad, mode, input.element_size());
-  const auto fill = check_fill<int64_t>(pad, value, input.scalar_type());
+  const Border border = check_mode(mode);
+  const auto sizes = check_pad<int64_t>(input.sizes(), pad, border, input.element_size());
+  const auto fill = check_fill<int64_t>(pad, border, value, input.scalar_type());
   check_out("pad", input, out);
   check_out_memory("pad", input, out);
   if (at::native::resize_output(out, sizes)) {
     check_out_memory("pad", input, out);
   }
-  run(pad_window(input, pad, fill, out), out.numel(), Memory::kUsed);
+  run(pad_window(input, pad, border, fill, out), out.numel(), Memory::kUsed);
 }
 
 namespace {
@@ -248,7 +250,7 @@ void crop_at_out_symint_cpu(
   crop_at_out_cpu(input, offsets, concrete(size), flip, padding_mode, fill, out);
 }
 
-Real real_type(at::ScalarType dtype) {
+Real real_type(const char* op, at::ScalarType dtype) {
   switch (dtype) {
     case at::kHalf:
       return Real::kHalf;
@@ -259,8 +261,42 @@ Real real_type(at::ScalarType dtype) {
     case at::kDouble:
       return Real::kDouble;
     default:
-      TORCH_CHECK(false, "crop_at: its gradient must be of a real or complex dtype of 2 bytes and more, got ", dtype);
+      TORCH_CHECK(
+          false, op, ": its gradient must be of a real or complex dtype of 2 bytes and more, got ",
+          c10::getDtypeNames(dtype).first);
   }
+}
+
+// Adds up all that pad shows of each element. A complex number is two real ones.
+at::Tensor pad_adjoint_cpu(
+    const at::Tensor& grad, c10::SymIntArrayRef pad, c10::SymIntArrayRef input_size, std::string_view mode) {
+  const auto entries = concrete(pad);
+  const auto sizes = concrete(input_size);
+  const Border border = check_mode(mode);
+  check_pad_adjoint<int64_t>(grad, entries, sizes, border);
+  const at::Tensor out = empty_images(grad, sizes, /*several=*/false);
+  if (out.numel() == 0) {
+    return out;
+  }
+  const bool crops = std::any_of(entries.begin(), entries.end(), [](int64_t entry) { return entry < 0; });
+  if (grad.numel() == 0 || (crops && border == Border::kCircular)) {
+    out.zero_();
+  }
+  if (grad.numel() == 0) {
+    return out;
+  }
+  const bool complex = out.is_complex();
+  const at::Tensor to = complex ? at::view_as_real(out) : out;
+  const at::Tensor from = complex ? at::view_as_real(grad) : grad;
+  const Real type = real_type("pad", to.scalar_type());
+  const Window window = pad_adjoint_window(to, entries, border, from, /*tail=*/complex ? 1 : 0);
+  int64_t rows = 1;
+  for (int d = 0; d < window.dims - 1; ++d) {
+    rows *= window.dim[d].in_size;
+  }
+  const int64_t grain = kGrainElements / window.dim[window.dims - 1].in_size + 1;
+  at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) { add_windows_cpu(&window, 1, type, begin, end); });
+  return out;
 }
 
 // Adds up all that windows show of each element. A complex number is two real ones.
@@ -273,7 +309,7 @@ void add_up(
   const bool complex = out.is_complex();
   const at::Tensor to = complex ? at::view_as_real(out) : out;
   const at::Tensor from = complex ? at::view_as_real(grad) : grad;
-  const Real type = real_type(to.scalar_type());
+  const Real type = real_type("crop_at", to.scalar_type());
   const PlacedWindows windows(
       to, from, offsets, flip, border, PlacedWindows::Order::kOfImages, /*tail=*/complex ? 1 : 0);
   const int64_t crops = windows.windows_an_image();
@@ -427,6 +463,7 @@ void crop_mirror_normalize_out_cpu(
 TORCH_LIBRARY_IMPL(torchcrop_fast, CPU, m) {
   m.impl("pad", torchcrop_fast::pad_symint_cpu);
   m.impl("pad.out", torchcrop_fast::pad_out_symint_cpu);
+  m.impl("_pad_adjoint", torchcrop_fast::pad_adjoint_cpu);
   m.impl("crop_at", torchcrop_fast::crop_at_symint_cpu);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_symint_cpu);
   m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_cpu);

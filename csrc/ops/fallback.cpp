@@ -1,10 +1,11 @@
-// Every backend without a kernel of its own: our checks, then ATen's pad. Among them Meta, where ATen's pad yields the
-// reference's sizes and strides, symbolic ones included.
+// Every backend without a kernel of its own: our checks, then ATen's ops.
 #include <ATen/ATen.h>
 #include <ATen/native/Resize.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <numeric>
 #include <vector>
 
@@ -15,15 +16,78 @@
 namespace torchcrop_fast {
 namespace {
 
-void check(
+// Where a border that repeats elements shows indexes of any value: in [0, size).
+at::Tensor repeated(Border border, const at::Tensor& index, int64_t size) {
+  const int64_t period = border_period(border, size);
+  if (period == 0) {
+    return index.clamp(0, size - 1);
+  }
+  const at::Tensor at = index.remainder(period);
+  return at::where(at.lt(size), at, (border == Border::kReflect ? period : period - 1) - at);
+}
+
+// The border of a pad, after all checks.
+Border check(
     const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  check_pad<c10::SymInt>(input.sym_sizes(), pad, mode, input.element_size());
-  check_fill<c10::SymInt>(pad, value, input.scalar_type());
+  const Border border = check_mode(mode);
+  check_pad<c10::SymInt>(input.sym_sizes(), pad, border, input.element_size());
+  check_fill<c10::SymInt>(pad, border, value, input.scalar_type());
+  return border;
+}
+
+// For at::index and at::index_put: which elements of an input of these sizes a pad shows. Where all, there is none.
+c10::List<std::optional<at::Tensor>> padded_indexes(
+    at::IntArrayRef sizes, at::IntArrayRef pad, Border border, at::Device device) {
+  c10::List<std::optional<at::Tensor>> list;
+  list.resize(sizes.size());
+  for (size_t i = 0; i < pad.size(); i += 2) {
+    const size_t d = sizes.size() - 1 - i / 2;
+    const bool wraps = border == Border::kCircular;  // what the crop leaves
+    const int64_t first = wraps ? std::max<int64_t>(-pad[i], 0) : 0;
+    const int64_t size = sizes[d] - first - (wraps ? std::max<int64_t>(-pad[i + 1], 0) : 0);
+    const int64_t padded = sizes[d] + pad[i] + pad[i + 1];
+    const int64_t start = size > 0 ? near_start(border, -std::max(pad[i], -INT64_MAX) - first, padded, size) : 0;
+    const at::Tensor index = at::arange(start, start + padded, device);
+    std::vector<int64_t> shape(i / 2 + 1, 1);  // they broadcast
+    shape[0] = index.numel();
+    list[d] = (index.numel() > 0 ? repeated(border, index, size) + first : index).reshape(shape);
+  }
+  return list;
+}
+
+// Whether ATen's pad has a kernel for it.
+bool aten_repeats(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border) {
+  const auto entries = static_cast<int64_t>(pad.size());
+  const int64_t dims = input.dim() - entries / 2;  // in front of those that are padded
+  const auto dtype = input.scalar_type();
+  const bool has_dtype = dtype == at::kFloat || dtype == at::kDouble || dtype == at::kHalf || dtype == at::kBFloat16 ||
+                         dtype == at::kComplexFloat || dtype == at::kComplexDouble;
+  return entries >= 2 && entries <= 6 && (dims == 1 || dims == 2) && input.numel() > 0 &&
+         c10::multiply_integers(sizes) > 0 && (has_dtype || border == Border::kCircular);
+}
+
+at::Tensor repeat_fallback(const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, Border border) {
+  const auto sizes = check_pad<int64_t>(input.sizes(), pad, border, input.element_size());
+  const auto format = padded_format(input, pad.size(), border);
+  const auto dense = at::empty(sizes, input.options().device(at::kMeta), format);
+  at::Tensor padded;
+  if (aten_repeats(input, pad, sizes, border)) {
+    padded = at::pad(input, pad, mode);
+  } else {
+    padded = pad.empty() ? input : at::index(input, padded_indexes(input.sizes(), pad, border, input.device()));
+  }
+  if (padded.strides() == dense.strides() && !padded.is_same(input)) {
+    return padded;
+  }
+  return at::empty(sizes, input.options(), format).copy_(padded);
 }
 
 at::Tensor pad_fallback(
     const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  check(input, pad, mode, value);
+  const Border border = check(input, pad, mode, value);
+  if (border != Border::kConstant) {
+    return repeat_fallback(input, C10_AS_INTARRAYREF_SLOW(pad), mode, border);
+  }
   return at::constant_pad_nd_symint(input, pad, value.value_or(0));
 }
 
@@ -33,10 +97,34 @@ void pad_out_fallback(
     std::string_view mode,
     const std::optional<at::Scalar>& value,
     at::Tensor& out) {
-  check(input, pad, mode, value);
+  const Border border = check(input, pad, mode, value);
   check_out("pad", input, out);
   check_out_memory("pad", input, out);
-  at::constant_pad_nd_symint_out(out, input, pad, value.value_or(0));
+  if (border == Border::kConstant) {
+    at::constant_pad_nd_symint_out(out, input, pad, value.value_or(0));
+    return;
+  }
+  const at::Tensor padded = repeat_fallback(input, C10_AS_INTARRAYREF_SLOW(pad), mode, border);
+  at::native::resize_output(out, padded.sizes());
+  out.copy_(padded);
+}
+
+at::Tensor pad_adjoint_fallback(
+    const at::Tensor& grad, c10::SymIntArrayRef pad, c10::SymIntArrayRef input_size, std::string_view mode) {
+  const Border border = check_mode(mode);
+  check_pad_adjoint<c10::SymInt>(grad, pad, input_size, border);
+  const auto entries = C10_AS_INTARRAYREF_SLOW(pad);
+  const auto sizes = C10_AS_INTARRAYREF_SLOW(input_size);
+  const at::Tensor out = at::empty(sizes, grad.options(), images_format(grad, /*several=*/false)).zero_();
+  if (border == Border::kConstant) {
+    std::vector<int64_t> back;
+    std::transform(entries.begin(), entries.end(), std::back_inserter(back), std::negate<>());
+    return out.copy_(at::constant_pad_nd(grad, back));
+  }
+  if (grad.numel() == 0 || entries.empty()) {
+    return grad.numel() == 0 ? out : out.copy_(grad);
+  }
+  return at::index_put(out, padded_indexes(sizes, entries, border, grad.device()), grad, /*accumulate=*/true);
 }
 
 // Which elements of their images windows see, for at::index and at::index_put.
@@ -86,13 +174,7 @@ Seen look(
       const at::Tensor inside = spread(index.ge(0).logical_and(index.lt(in_size)), d);
       seen.inside = seen.inside.defined() ? seen.inside.logical_and(inside) : inside;
     }
-    if (period > 0) {
-      const at::Tensor at = index.remainder(period);
-      index = at::where(at.lt(in_size), at, (border == Border::kReflect ? period : period - 1) - at);
-    } else {
-      index = index.clamp(0, in_size - 1);
-    }
-    seen.places.push_back(spread(index, d));
+    seen.places.push_back(spread(repeated(border, index, in_size), d));
   }
   return seen;
 }
@@ -249,6 +331,7 @@ void crop_mirror_normalize_out_fallback(
 TORCH_LIBRARY_IMPL(torchcrop_fast, CompositeExplicitAutograd, m) {
   m.impl("pad", torchcrop_fast::pad_fallback);
   m.impl("pad.out", torchcrop_fast::pad_out_fallback);
+  m.impl("_pad_adjoint", torchcrop_fast::pad_adjoint_fallback);
   m.impl("crop_at", torchcrop_fast::crop_at_fallback);
   m.impl("crop_at.out", torchcrop_fast::crop_at_out_fallback);
   m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_fallback);

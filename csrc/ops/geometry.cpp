@@ -41,6 +41,32 @@ bool dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
   return true;
 }
 
+bool adds(at::IntArrayRef pad) {
+  return std::any_of(pad.begin(), pad.end(), [](int64_t entry) { return entry > 0; });
+}
+
+// One dimension of a pad: a window of this start on the elements [first, first + size) of the input.
+struct Padded {
+  int64_t first;
+  int64_t size;
+  int64_t start;
+};
+
+// The pad of a dimension, so many of the last dimensions left out of account.
+Padded padded_dim(const at::Tensor& input, at::IntArrayRef pad, Border border, int64_t d, int64_t tail) {
+  const int64_t in_size = input.size(d);
+  const auto entry = static_cast<size_t>(2 * (input.dim() - tail - 1 - d));
+  if (d >= input.dim() - tail || entry >= pad.size()) {
+    return {0, in_size, 0};
+  }
+  const int64_t before = pad[entry], after = pad[entry + 1];
+  if (border != Border::kCircular) {
+    return {0, in_size, -std::max(before, -INT64_MAX)};
+  }
+  const int64_t first = std::max<int64_t>(-before, 0);  // a circular border wraps what the crop leaves
+  return {first, in_size - first - std::max<int64_t>(-after, 0), std::min<int64_t>(-before, 0)};
+}
+
 // The dimensions by stride, the largest first; those of equal strides as they are.
 c10::DimVector outermost_first(at::IntArrayRef strides) {
   c10::DimVector order(strides.size());
@@ -51,11 +77,22 @@ c10::DimVector outermost_first(at::IntArrayRef strides) {
 
 }  // namespace
 
-at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes) {
-  // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
+at::MemoryFormat padded_format(const at::Tensor& input, size_t entries, Border border) {
+  // torch's pad wraps into a contiguous tensor, and takes one to three dimensions behind a channel and maybe a batch.
+  const auto dims = static_cast<size_t>(input.dim());
+  const bool torch_takes =
+      (entries == 2 || entries == 4 || entries == 6) && (dims == entries / 2 + 1 || dims == entries / 2 + 2);
+  return border == Border::kCircular && torch_takes ? at::MemoryFormat::Contiguous : input.suggest_memory_format();
+}
+
+at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border) {
   const auto dtype = input.scalar_type();
   constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
-  if (std::any_of(pad.begin(), pad.end(), [](int64_t entry) { return entry > 0; })) {
+  if (border != Border::kConstant) {
+    return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, padded_format(input, pad.size(), border));
+  }
+  // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
+  if (adds(pad)) {
     return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, input.suggest_memory_format());
   }
   const auto strides = input.strides();
@@ -156,8 +193,13 @@ at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device) {
 }
 
 Window pad_window(
-    const at::Tensor& input, at::IntArrayRef pad, const std::array<unsigned char, 16>& fill, const at::Tensor& out) {
+    const at::Tensor& input,
+    at::IntArrayRef pad,
+    Border border,
+    const std::array<unsigned char, 16>& fill,
+    const at::Tensor& out) {
   Window window;
+  window.border = adds(pad) ? border : Border::kConstant;  // a border that nobody sees may be any
   window.in = static_cast<const char*>(input.const_data_ptr());
   window.out = static_cast<char*>(out.mutable_data_ptr());
   window.element_size = static_cast<int>(input.element_size());
@@ -167,16 +209,39 @@ Window pad_window(
     return window;
   }
   // The output is written in the order of its memory.
-  const auto sizes = out.sizes(), strides = out.strides(), in_sizes = input.sizes(), in_strides = input.strides();
+  const auto sizes = out.sizes(), strides = out.strides(), in_strides = input.strides();
   const bool in_order = std::is_sorted(strides.rbegin(), strides.rend());
   const auto order = in_order ? c10::DimVector() : outermost_first(strides);
   for (size_t i = 0; i < sizes.size(); ++i) {
     const size_t d = in_order ? i : static_cast<size_t>(order[i]);
-    const size_t entry = 2 * (sizes.size() - 1 - d);
-    const int64_t start = entry < pad.size() ? -pad[entry] : 0;
-    append_dim(window, {sizes[d], start, in_sizes[d], in_strides[d], strides[d]});
+    const Padded padded = padded_dim(input, pad, window.border, static_cast<int64_t>(d), /*tail=*/0);
+    const int64_t start = near_start(window.border, padded.start, sizes[d], padded.size);
+    window.in += padded.first * in_strides[d] * window.element_size;
+    append_dim(window, {sizes[d], start, padded.size, in_strides[d], strides[d]});
   }
   order_for_reading(window);
+  return window;
+}
+
+Window pad_adjoint_window(
+    const at::Tensor& input, at::IntArrayRef pad, Border border, const at::Tensor& out, int64_t tail) {
+  Window window;
+  window.in = static_cast<const char*>(input.mutable_data_ptr());
+  window.out = static_cast<char*>(const_cast<void*>(out.const_data_ptr()));
+  window.element_size = static_cast<int>(input.element_size());
+  window.border = border;
+  window.dims = 0;
+  for (const int64_t d : outermost_first(input.strides())) {
+    const Padded padded = padded_dim(input, pad, border, d, tail);
+    window.in += padded.first * input.stride(d) * window.element_size;
+    if (padded.size > 1 || out.size(d) > 1) {  // the others mean nothing, and may be many
+      const int64_t start = near_start(border, padded.start, out.size(d), padded.size);
+      window.dim[window.dims++] = {out.size(d), start, padded.size, input.stride(d), out.stride(d)};
+    }
+  }
+  if (window.dims == 0) {
+    window.dim[window.dims++] = {1, 0, 1, 0, 0};
+  }
   return window;
 }
 

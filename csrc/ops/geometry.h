@@ -12,7 +12,10 @@ namespace torchcrop_fast {
 
 // An uninitialised CPU tensor of these sizes, for what pad makes of input: its strides are those that torch's pad
 // gives.
-at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes);
+at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border);
+
+// The memory format of what pad makes of input with so many entries, and a border that repeats elements.
+at::MemoryFormat padded_format(const at::Tensor& input, size_t entries, Border border);
 
 // Uninitialised CPU tensors for windows on images, of these sizes, and for images of windows: in the memory format of
 // the tensor given. several: the windows are (N, K, ...), and their format is that of N * K images.
@@ -41,9 +44,19 @@ at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::De
 // A number for each channel, (C, 1, 1), in float32: in such ops, too.
 at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device);
 
-// The window that writes pad(input, pad) to out, its border filled with an element of these bytes. out is a tensor that
-// check_out and check_out_memory accept, of the padded sizes.
+// The window that writes pad(input, pad) to out, a constant border filled with an element of these bytes. out is a
+// tensor that check_out and check_out_memory accept, of the padded sizes.
 Window pad_window(
-    const at::Tensor& input, at::IntArrayRef pad, const std::array<unsigned char, 16>& fill, const at::Tensor& out);
+    const at::Tensor& input,
+    at::IntArrayRef pad,
+    Border border,
+    const std::array<unsigned char, 16>& fill,
+    const at::Tensor& out);
+
+// The same window, for add_windows_cpu: on the gradient of pad's input, with that of its output as out. No element is a
+// complex number, but the last dimensions may be parts of elements: so many, which pad's entries don't count. Elements
+// of the input that a circular border lets no window see are not written.
+Window pad_adjoint_window(
+    const at::Tensor& input, at::IntArrayRef pad, Border border, const at::Tensor& out, int64_t tail);
 
 }  // namespace torchcrop_fast

@@ -24,6 +24,13 @@ inline const auto& pad_out_handle() {
   return op;
 }
 
+inline const auto& pad_adjoint_handle() {
+  static const auto op =
+      handle<at::Tensor(const at::Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef, std::string_view)>(
+          "torchcrop_fast::_pad_adjoint", "");
+  return op;
+}
+
 inline const auto& crop_at_handle() {
   static const auto op = handle<at::Tensor(
       const at::Tensor&, const at::Tensor&, c10::SymIntArrayRef, const std::optional<at::Tensor>&, std::string_view,

@@ -20,6 +20,8 @@ TORCH_LIBRARY(torchcrop_fast, m) {
       "crop_mirror_normalize.out(Tensor input, Tensor? offsets, SymInt[] size, *, float[] mean, float[] std,"
       " Tensor? flip=None, ScalarType dtype=float, str layout=\"CHW\", MemoryFormat memory_format=contiguous_format,"
       " str padding_mode=\"constant\", float[] fill=[0.], Tensor(a!) out) -> ()");
+  // The gradient of an input of pad.
+  m.def("_pad_adjoint(Tensor grad, SymInt[] pad, SymInt[] input_size, str mode) -> Tensor");
   // The gradient of an input of crop_at.
   m.def(
       "_crop_at_adjoint(Tensor grad, Tensor offsets, SymInt[] input_size, *, Tensor? flip=None,"

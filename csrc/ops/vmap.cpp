@@ -14,12 +14,23 @@ namespace {
 
 at::Tensor pad_vmap(
     const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  check_pad<c10::SymInt>(
-      input.sym_sizes(), pad, mode, input.element_size());  // here, where the batch dimension doesn't count
+  // Here, where the batch dimension doesn't count.
+  check_pad<c10::SymInt>(input.sym_sizes(), pad, check_mode(mode), input.element_size());
   const c10::impl::ExcludeDispatchKeyGuard guard(c10::DispatchKey::FuncTorchBatched);
   const auto* batched = at::functorch::maybeGetBatchedImpl(input);
   const at::Tensor out = torchcrop_fast::pad_symint(batched->value().movedim(batched->bdim(), 0), pad, mode, value);
   return at::functorch::makeBatched(out, 0, batched->level());
+}
+
+at::Tensor pad_adjoint_vmap(
+    const at::Tensor& grad, c10::SymIntArrayRef pad, c10::SymIntArrayRef input_size, std::string_view mode) {
+  check_pad_adjoint<c10::SymInt>(grad, pad, input_size, check_mode(mode));
+  const c10::impl::ExcludeDispatchKeyGuard guard(c10::DispatchKey::FuncTorchBatched);
+  const auto* batched = at::functorch::maybeGetBatchedImpl(grad);
+  const at::Tensor grads = batched->value().movedim(batched->bdim(), 0);
+  c10::SymDimVector sizes{grads.sym_size(0)};
+  sizes.append(input_size.begin(), input_size.end());
+  return at::functorch::makeBatched(pad_adjoint_handle().call(grads, pad, sizes, mode), 0, batched->level());
 }
 
 // Calls run(tensors) with the batch dimension, of one size for all, put before the first dimension and joined with it:
@@ -112,6 +123,7 @@ at::Tensor crop_mirror_normalize_vmap(
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, FuncTorchBatched, m) {
   m.impl("pad", torchcrop_fast::pad_vmap);
+  m.impl("_pad_adjoint", torchcrop_fast::pad_adjoint_vmap);
   m.impl("crop_at", torchcrop_fast::crop_at_vmap);
   m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_vmap);
   m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_vmap);

@@ -17,9 +17,11 @@ namespace torchcrop_fast {
 // Pads the last pad.size() / 2 dimensions of input, as torch.nn.functional.pad does.
 //
 // pad:    elements to add before and after a dimension, the last dimension first: (left, right, top, bottom, ...).
-//         Negative entries crop; the crop happens before the padding.
-// mode:   "constant".
-// value:  what the border holds, zero bits if not given. It must fit input's dtype wherever something is padded.
+//         Negative entries crop. The crop happens before the padding, but with "reflect" and "replicate" after it.
+// mode:   what the border holds: "constant" (value), "reflect" (each entry less than the dimension's size),
+//         "replicate" or "circular" (each entry at most what the crop leaves of the dimension).
+// value:  what a constant border holds, zero bits if not given. It must fit input's dtype wherever something is padded.
+//         With another mode none or 0.
 //
 // Returns a new tensor that never shares memory with input; its strides are those that torch's pad gives.
 // Throws c10::Error that says what was wrong with which argument.
