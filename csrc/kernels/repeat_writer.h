@@ -14,31 +14,46 @@
 namespace torchcrop_fast {
 namespace {
 
-// Copies rows of elements of so many bytes, to_next and from_next bytes apart. rows.seen counts elements.
+// Planes of rows, so many bytes apart.
+struct Planes {
+  int64_t count;
+  int64_t to_step;
+  int64_t from_step;
+};
+
+// Copies planes of rows of elements of so many bytes, to_next and from_next bytes apart. rows, those of the first
+// plane, counts elements.
 template <int kVector>
-void copy_element_rows(Rows rows, int64_t bytes, int64_t to_next, int64_t from_next) {
+void copy_element_rows(const Rows& rows, const Planes& planes, int64_t bytes, int64_t to_next, int64_t from_next) {
+  const auto copy_all = [&](const auto& copy, const Rows& of_plane) {
+    const int64_t to_next_plane = planes.to_step - (rows.count - 1) * rows.to_step;
+    const int64_t from_next_plane = planes.from_step - (rows.count - 1) * rows.from_step;
+    copy(of_plane, planes.count, to_next_plane, from_next_plane);
+  };
   if (to_next == bytes && from_next == bytes) {
-    rows.seen *= bytes;
-    return with_copy<kVector>(
-        rows.seen, [&](const auto& copy) { CopyByteRows<std::decay_t<decltype(copy)>>{copy}(rows); });
+    const int64_t seen = rows.seen * bytes;
+    return with_copy<kVector>(seen, [&](const auto& copy) {
+      const Rows in_bytes{rows.to, rows.from, rows.count, rows.to_step, rows.from_step, seen};
+      copy_all(CopyByteRows<std::decay_t<decltype(copy)>>{copy}, in_bytes);
+    });
   }
   switch (bytes) {
     case 1:
-      return CopyElementRows<kVector, 1>{to_next, from_next}(rows);
+      return copy_all(CopyElementRows<kVector, 1>{to_next, from_next}, rows);
     case 2:
-      return CopyElementRows<kVector, 2>{to_next, from_next}(rows);
+      return copy_all(CopyElementRows<kVector, 2>{to_next, from_next}, rows);
     case 4:
-      return CopyElementRows<kVector, 4>{to_next, from_next}(rows);
+      return copy_all(CopyElementRows<kVector, 4>{to_next, from_next}, rows);
     case 8:
-      return CopyElementRows<kVector, 8>{to_next, from_next}(rows);
+      return copy_all(CopyElementRows<kVector, 8>{to_next, from_next}, rows);
     case 16:
-      return CopyElementRows<kVector, 16>{to_next, from_next}(rows);
+      return copy_all(CopyElementRows<kVector, 16>{to_next, from_next}, rows);
   }
   with_copy<kVector>(bytes, [&](const auto& copy) {
     Rows column = rows;
     column.seen = bytes;
-    for (; rows.seen > 0; --rows.seen, column.to += to_next, column.from += from_next) {
-      CopyByteRows<std::decay_t<decltype(copy)>>{copy}(column);
+    for (int64_t left = rows.seen; left > 0; --left, column.to += to_next, column.from += from_next) {
+      copy_all(CopyByteRows<std::decay_t<decltype(copy)>>{copy}, column);
     }
   });
 }
@@ -46,8 +61,10 @@ void copy_element_rows(Rows rows, int64_t bytes, int64_t to_next, int64_t from_n
 // Copies n elements of so many bytes, to_next and from_next bytes apart.
 template <int kVector>
 void copy_elements(char* to, const char* from, int64_t n, int64_t bytes, int64_t to_next, int64_t from_next) {
-  copy_element_rows<kVector>({to, from, 1, 0, 0, n}, bytes, to_next, from_next);
+  copy_element_rows<kVector>({to, from, 1, 0, 0, n}, {1, 0, 0}, bytes, to_next, from_next);
 }
+
+constexpr int64_t kNear = 96 * 1024;  // bytes that stay in the second cache until all their runs are written
 
 // Writes ranges of one window. A plane is rows of columns. A column is an element, or all the elements of the innermost
 // dimension where they are shown whole and lie side by side: the channels of a pixel.
@@ -67,7 +84,12 @@ class RepeatWriter {
     }
     row_ = innermost();
     outer_dims_ = dims;
+    if (dims > 0) {
+      planes_.to_step = window.dim[dims - 1].out_stride * window.element_size;
+      planes_.from_step = window.dim[dims - 1].in_stride * window.element_size;
+    }
     row_size_ = column_.size * elements_;
+    rows_together_ = std::clamp<int64_t>(kNear / (row_size_ * window.element_size), 1, row_.size);
     cut(column_, columns_);
     cut(row_, rows_);
   }
@@ -77,7 +99,7 @@ class RepeatWriter {
     if (stores == Stores::kStreaming && streams()) {
       LineStream<kVector> stream(window_.out + begin * window_.element_size);
       stream_ = &stream;
-      scratch_.reset(new char[rows_together() * row_size_ * window_.element_size]);
+      scratch_.reset(new char[rows_together_ * row_size_ * window_.element_size]);
       write_planes(begin, end);
       stream.finish();
     } else {
@@ -97,32 +119,44 @@ class RepeatWriter {
   // Whether the output is gapless, in the order of the dimensions, and its rows are wide enough to be streamed.
   bool streams() const { return gapless(window_) && row_size_ * window_.element_size >= kStreamed; }
 
-  // Rows that stay near until all their runs are written.
-  int64_t rows_together() const {
-    constexpr int64_t kNear = 16 * 1024;  // bytes
-    return std::clamp<int64_t>(kNear / (row_size_ * window_.element_size), 1, row_.size);
-  }
-
   void write_planes(int64_t begin, int64_t end) {
     const int64_t plane_size = row_.size * row_size_;
     seek(begin / plane_size);
     int64_t first = begin % plane_size;
     for (int64_t left = end - begin; left > 0;) {
+      planes_.count = first == 0 && left > plane_size ? planes_alike(left / plane_size) : 1;
       const int64_t last = std::min(plane_size, first + left);
       write_plane(first, last);
-      left -= last - first;
+      left -= (planes_.count - 1) * plane_size + last - first;
       first = 0;
-      next_plane();
+      next_planes(planes_.count);
     }
   }
 
-  // Writes the plane's elements [first, last).
+  // How many planes, at most so many, are written together from the current one on: small ones along the innermost
+  // outer dimension that see the input itself.
+  int64_t planes_alike(int64_t most) const {
+    if (outer_dims_ == 0 || stream_) {
+      return 1;
+    }
+    const WindowDim& dim = window_.dim[outer_dims_ - 1];
+    const int64_t index = index_[outer_dims_ - 1];
+    const int64_t seen = dim.begin() <= index ? dim.end() - index : 1;
+    return std::max<int64_t>(std::min({most, seen, kNear / (row_.size * row_size_ * window_.element_size)}), 1);
+  }
+
+  // Writes the elements [first, last) of the current plane, or all of the current planes.
   void write_plane(int64_t first, int64_t last) {
-    const int64_t together = rows_together();
+    if (last - first == row_.size * row_size_) {  // nearly always, and without a division
+      for (int64_t row = 0; row < row_.size; row += rows_together_) {
+        write_rows(row, std::min(rows_together_, row_.size - row), 0, row_size_);
+      }
+      return;
+    }
     while (first < last) {
       const int64_t row = first / row_size_;
       const int64_t begin = first % row_size_;
-      const int64_t whole = std::min((last - first) / row_size_, together);
+      const int64_t whole = std::min((last - first) / row_size_, rows_together_);
       const bool part = begin > 0 || whole == 0;  // of a row
       const int64_t end = part ? std::min(row_size_, begin + last - first) : row_size_;
       write_rows(row, part ? 1 : whole, begin, end);
@@ -143,9 +177,13 @@ class RepeatWriter {
       const Rows here{to + (begin - row) * out_step(), from,      end - begin, out_step(),
                       rows.step * in_step(),           /*seen=*/0};
       for (const Run& columns : columns_) {
-        copy(
-            here, columns, std::max(first, columns.out * elements_),
-            std::min(last, (columns.out + columns.size) * elements_));
+        const int64_t run_begin = columns.out * elements_;
+        const int64_t run_end = run_begin + columns.size * elements_;
+        if (first <= run_begin && run_end <= last) {
+          copy_columns(here, columns, columns.out, columns.size);
+        } else {
+          copy_part(here, columns, std::max(first, run_begin), std::min(last, run_end));
+        }
       }
     }
     if (stream_) {
@@ -153,23 +191,22 @@ class RepeatWriter {
     }
   }
 
-  // Copies the elements [begin, end) of rows, which lie in the run.
-  void copy(Rows rows, const Run& run, int64_t begin, int64_t end) const {
-    if (begin >= end) {
-      return;
-    }
-    if (begin % elements_ == 0 && end % elements_ == 0) {
-      const int64_t column = begin / elements_;
-      rows.to += column * out_next();
-      rows.from += in_bytes(run, column);
-      rows.seen = end / elements_ - column;
-      copy_element_rows<kVector>(rows, bytes_, out_next(), run.step * in_next());
-      return;
-    }
-    // A range that cuts a column, of one row: seldom, where one thread's work ends.
+  // Copies so many columns of rows from a column on, which lie in the run.
+  void copy_columns(const Rows& rows, const Run& run, int64_t column, int64_t count) const {
+    const Rows here{rows.to + column * out_next(),
+                    rows.from + in_bytes(run, column),
+                    rows.count,
+                    rows.to_step,
+                    rows.from_step,
+                    count};
+    copy_element_rows<kVector>(here, planes_, bytes_, out_next(), run.step * in_next());
+  }
+
+  // Copies the elements [begin, end) of one row, which lie in the run: seldom, where one thread's work ends.
+  void copy_part(const Rows& row, const Run& run, int64_t begin, int64_t end) const {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t within = i % elements_ * window_.element_size;
-      std::memcpy(rows.to + out_bytes(i), rows.from + in_bytes(run, i / elements_) + within, window_.element_size);
+      std::memcpy(row.to + out_bytes(i), row.from + in_bytes(run, i / elements_) + within, window_.element_size);
     }
   }
 
@@ -196,12 +233,13 @@ class RepeatWriter {
     }
   }
 
-  void next_plane() {
-    for (int d = outer_dims_ - 1; d >= 0; --d) {
+  void next_planes(int64_t count) {
+    for (int d = outer_dims_ - 1; d >= 0; --d, count = 1) {
       const WindowDim& dim = window_.dim[d];
       in_offset_ -= in_offset(d);
-      out_offset_ += dim.out_stride * window_.element_size;
-      const bool carry = ++index_[d] == dim.size;
+      index_[d] += count;
+      out_offset_ += count * dim.out_stride * window_.element_size;
+      const bool carry = index_[d] == dim.size;
       if (carry) {
         index_[d] = 0;
         out_offset_ -= dim.size * dim.out_stride * window_.element_size;
@@ -223,14 +261,16 @@ class RepeatWriter {
   WindowDim column_;
   WindowDim row_;
   int outer_dims_;
-  int64_t elements_ = 1;  // of a column
-  int64_t bytes_;         // of a column
-  int64_t row_size_;      // elements
+  int64_t elements_ = 1;   // of a column
+  int64_t bytes_;          // of a column
+  int64_t row_size_;       // elements
+  int64_t rows_together_;  // at most kNear bytes
   Runs columns_;
   Runs rows_;
   LineStream<kVector>* stream_ = nullptr;  // where the range goes, if it is streamed,
   std::unique_ptr<char[]> scratch_;        // and its rows on the way there
-  // Where the current plane lies.
+  Planes planes_{1, 0, 0};                 // that are written together
+  // Where the first of them lies.
   int64_t index_[kMaxDims];  // of the outer dimensions
   int64_t in_offset_;        // bytes
   int64_t out_offset_;       // bytes

@@ -212,7 +212,9 @@ __m256i every_second(__m256i first, __m256i second) {
 // Copies rows one element at a time.
 template <int kVector, int kSize>
 struct CopyElementRows {
-  void operator()(Rows rows) const {
+  // By reference, so that nobody copies it by vectors right after it was stored number by number: that waits.
+  void operator()(const Rows& given) const {
+    Rows rows = given;
     switch (rows.seen) {
       case 1:
         return copy(rows.to, rows.from, rows.count, rows.to_step, rows.from_step);
@@ -249,7 +251,7 @@ struct CopyElementRows {
  private:
   // Copies rows of so many columns: a loop over each would cost more than the row.
   template <int kColumns>
-  void copy_narrow(Rows rows) const {
+  void copy_narrow(Rows& rows) const {
     for (; rows.count > 0; --rows.count, rows.to += rows.to_step, rows.from += rows.from_step) {
       move_apart<kColumns>(rows.to, rows.from, to_next, from_next);
     }
