@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import reference
 import torch
@@ -24,7 +25,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functionalize, vmap
 
-from torchcrop_fast import CropMirrorNormalize, memory
+from torchcrop_fast import CropMirrorNormalize, functional, memory
 from torchcrop_fast.functional import crop_at, crop_mirror_normalize
 
 OP = torch.ops.torchcrop_fast.crop_mirror_normalize
@@ -1193,3 +1194,37 @@ def test_scripted_function() -> None:
 def test_errors_of_the_layer(wrong: Arguments, kind: type[Exception], text: str) -> None:
     with raises_exactly(kind, text):
         CropMirrorNormalize(**({"size": 4, **NUMBERS} | wrong))
+
+
+# What the fast entry takes, and what it leaves to torch.ops.
+PLAIN: dict[str, dict[str, Any]] = {
+    "nothing else": {},
+    "places and flips": {"offsets": torch.tensor([[0, 1], [3, -2]]), "flip": torch.tensor([True, False])},
+    "tuples and ints": {"size": (3, 2), "mean": (0, 1), "std": (1, 2)},
+    "fill, one": {"fill": 7, "offsets": torch.tensor([[-1, 1], [3, -2]])},
+    "fill, each": {"fill": [7.5, 1], "offsets": torch.tensor([[-1, 1], [3, -2]])},
+    "all else": {"dtype": torch.bfloat16, "memory_format": torch.channels_last, "padding_mode": "reflect"},
+    "gradient": {"input": torch.rand(2, 2, 4, 5, requires_grad=True)},
+}
+NOT_PLAIN: dict[str, dict[str, Any]] = {
+    "numpy ints": {"size": (np.int64(2), 3)},
+    "tensors": {"mean": torch.tensor([0.1, 0.2]), "std": torch.tensor([0.1, 0.2])},
+    "out": {"out": torch.empty(2, 2, 2, 3)},
+}
+
+
+@pytest.mark.parametrize("arguments", [*PLAIN.values(), *NOT_PLAIN.values()], ids=[*PLAIN, *NOT_PLAIN])
+def test_the_fast_entry_gives_what_the_op_gives(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    common = {"offsets": None, "size": [2, 3], "mean": [0.1, 0.2], "std": [0.3, 0.4]}
+    used = {"input": torch.randint(256, (2, 2, 4, 5), dtype=torch.uint8), **common, **arguments}
+    slow = []
+    scripted = functional._scripted_crop_mirror_normalize
+    monkeypatch.setattr(functional, scripted.__name__, lambda *args: (slow.append(args), scripted(*args))[1])
+    fast = crop_mirror_normalize(**used)
+    assert (not slow) is any(arguments is plain for plain in PLAIN.values())
+    numbers = {name: [float(number) for number in used[name]] for name in ("mean", "std")}
+    fill = used.get("fill", 0.0)
+    fills = [float(number) for number in (fill if isinstance(fill, list) else [fill])]
+    through_op = OP(**{name: value for name, value in used.items() if name != "out"} | numbers | {"fill": fills})
+    assert_same(fast, through_op)
+    assert type(fast.grad_fn) is type(through_op.grad_fn)
