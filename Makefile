@@ -11,14 +11,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # source tree, for one environment at a time: build/.venv says for which.
 INSTALLED := $(VENV)/.installed-$(TORCH)
 BUILT := build/.built
-SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp')
+SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 OTHER_VENV := .venv-torch-$(TORCH)
 
-.PHONY: FORCE help install demo bench test lint format check-torch clean
+.PHONY: FORCE help install demo bench test test-emulation lint format check-torch clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
 
 $(INSTALLED):
 	@$(PYTHON) setup.py --check-tools
@@ -49,16 +49,19 @@ bench: $(BUILT)  ## measure ours beside its peers, cache on and off: some ten mi
 test: $(BUILT)  ## run the whole test suite
 	$(BIN)/python -m pytest
 
+test-emulation: $(BUILT)  ## run very many random cases through the GPU's kernels, on the CPU
+	$(BIN)/python -m pytest -m emulation tests/test_emulation.py
+
 lint: $(BUILT)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.h' '*.cpp')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.h' '*.cpp' '*.cu')
 
 format: $(BUILT)  ## put all code into the style that lint asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files '*.h' '*.cpp')
+	$(BIN)/clang-format -i $$(git ls-files '*.h' '*.cpp' '*.cu')
 
 check-torch:  ## build against another torch and verify there, as in make check-torch TORCH=2.11.0
 	@$(PYTHON) setup.py --check-tools

@@ -41,8 +41,9 @@ def quoted(text: str) -> list[str]:
 MAY_INCLUDE = {
     quoted(room)[0]: {item.strip(" `") for item in included.split(",")} for room, _, included in table("room")
 }
-INTRINSICS, POSIX = (
-    quoted(re.search(rf"{name}((?:\s*(?:,|and)?\s*`<[\w/.]+>`)+)", README)[1]) for name in ("Intrinsics means", "POSIX")
+INTRINSICS, CUDA, POSIX = (
+    quoted(re.search(rf"{name}((?:\s*(?:,|and)?\s*`<[\w/.]+>`)+)", README)[1])
+    for name in ("Intrinsics means", "CUDA", "POSIX")
 )
 TORCH_FOLDERS = tuple(quoted(re.search(r"^Torch means the headers under (.*?)\.", README, re.MULTILINE)[1]))
 
@@ -66,6 +67,8 @@ def kind_of(include: str, source: Path) -> str:
         return "Python"
     if include in INTRINSICS:
         return "intrinsics"
+    if include in CUDA:
+        return "CUDA"
     if include in POSIX:
         return "POSIX"
     return "the standard library" if re.fullmatch(r"[a-z_0-9]+", name) else f"<{name}>"
@@ -73,11 +76,11 @@ def kind_of(include: str, source: Path) -> str:
 
 def test_include_table_is_read():
     assert {"kernels/", "ops/", "include/", "python.cpp"} <= set(MAY_INCLUDE)
-    assert MAY_INCLUDE["kernels/"] == {"the standard library", "intrinsics", "kernels/"}
+    assert MAY_INCLUDE["kernels/"] == {"the standard library", "intrinsics", "CUDA", "kernels/"}
     assert INTRINSICS == ["<immintrin.h>"]
     assert len(POSIX) > 1
     assert {"ATen/", "c10/", "torch/"} <= set(TORCH_FOLDERS)
-    known = {"the standard library", "intrinsics", "POSIX", "torch", "Python", *MAY_INCLUDE}
+    known = {"the standard library", "intrinsics", "CUDA", "POSIX", "torch", "Python", *MAY_INCLUDE}
     assert set().union(*MAY_INCLUDE.values()) <= known
 
 

@@ -3,12 +3,10 @@
 
 #include <cstdint>
 
+#include "pixel.h"
 #include "window.h"
 
 namespace torchcrop_fast {
-
-// The type of a gradient's elements.
-enum class Real { kHalf, kBFloat16, kFloat, kDouble };
 
 // Gives each element of an input's gradient the sum of the output gradients wherever a window showed it, 0 if none did.
 //

@@ -5,8 +5,10 @@
 
 #if defined(__CUDACC__)
 #define TORCHCROP_FAST_HOST_DEVICE __host__ __device__
+#define TORCHCROP_FAST_DEVICE __device__ __forceinline__
 #else
 #define TORCHCROP_FAST_HOST_DEVICE
+#define TORCHCROP_FAST_DEVICE inline
 #endif
 
 namespace torchcrop_fast {
@@ -21,7 +23,9 @@ enum class Border : int {
 };
 
 // After how many elements a border shows the same again; 0 if it never does. size, of the input, is at least 1.
-TORCHCROP_FAST_HOST_DEVICE inline int64_t border_period(Border border, int64_t size) {
+// Index is int64_t, or int32_t where twice the size fits.
+template <class Index>
+TORCHCROP_FAST_HOST_DEVICE inline Index border_period(Border border, Index size) {
   switch (border) {
     case Border::kReflect:
       return size > 1 ? 2 * (size - 1) : 1;
@@ -36,7 +40,8 @@ TORCHCROP_FAST_HOST_DEVICE inline int64_t border_period(Border border, int64_t s
 
 // The index in [0, size) that is shown at an index of any value, or -1 for the fill. size is at least 1, but for
 // constant borders, where it may be 0.
-TORCHCROP_FAST_HOST_DEVICE inline int64_t border_index(Border border, int64_t index, int64_t size) {
+template <class Index>
+TORCHCROP_FAST_HOST_DEVICE inline Index border_index(Border border, Index index, Index size) {
   if (0 <= index && index < size) {
     return index;
   }
@@ -46,9 +51,9 @@ TORCHCROP_FAST_HOST_DEVICE inline int64_t border_index(Border border, int64_t in
   if (border == Border::kReplicate) {
     return index < 0 ? 0 : size - 1;
   }
-  const int64_t period = border_period(border, size);
-  const int64_t rest = index % period;
-  const int64_t at = rest < 0 ? rest + period : rest;
+  const Index period = border_period(border, size);
+  const Index rest = index % period;
+  const Index at = rest < 0 ? rest + period : rest;
   if (at < size) {
     return at;
   }
@@ -60,9 +65,56 @@ TORCHCROP_FAST_HOST_DEVICE inline int64_t border_index(Border border, int64_t in
 TORCHCROP_FAST_HOST_DEVICE inline int64_t near_start(Border border, int64_t start, int64_t size, int64_t in_size) {
   const int64_t period = border_period(border, in_size);
   if (period > 0) {
-    return start % period;
+    return -period < start && start < period ? start : start % period;
   }
   return start < -size ? -size : (start > in_size ? in_size : start);
+}
+
+// The indexes of a window, in ascending order, that see one index of the input: first, second, and those a multiple of
+// the period after them; or first and those after it alone, where there is no second.
+template <class Index>
+struct Images {
+  Index count;
+  Index first;
+  Index second;
+  Index period;
+  bool has_second;
+
+  TORCHCROP_FAST_HOST_DEVICE Index operator[](Index nth) const {
+    return has_second ? (nth % 2 == 0 ? first : second) + nth / 2 * period : first + nth * period;
+  }
+};
+
+// Of an index in [0, in_size), for a window of this start, which is near, and size.
+template <class Index>
+TORCHCROP_FAST_HOST_DEVICE inline Images<Index> images_of(
+    Border border, Index start, Index size, Index in_size, Index index) {
+  Images<Index> images{0, index - start, 0, 1, false};
+  const bool inside = 0 <= images.first && images.first < size;
+  if (border == Border::kConstant) {
+    images.count = inside ? 1 : 0;
+    return images;
+  }
+  if (border == Border::kReplicate) {
+    const Index begin = index == 0 ? 0 : (images.first < 0 ? 0 : images.first);
+    const Index end = index == in_size - 1 ? size : (images.first + 1 < size ? images.first + 1 : size);
+    images.first = begin;
+    images.count = begin < end ? end - begin : 0;
+    return images;
+  }
+  images.period = border_period(border, in_size);
+  const auto first_of = [&](Index at) {  // that is so far from the start, up to periods
+    const Index rest = at % images.period;
+    return rest < 0 ? rest + images.period : rest;
+  };
+  const auto count_of = [&](Index first) { return first < size ? (size - 1 - first) / images.period + 1 : 0; };
+  const Index forward = first_of(images.first);
+  const Index backward = first_of((border == Border::kReflect ? -index : -1 - index) - start);
+  images.has_second = border != Border::kCircular && forward != backward;
+  images.first = images.has_second && backward < forward ? backward : forward;
+  images.second = forward + backward - images.first;
+  images.count = count_of(images.first) + (images.has_second ? count_of(images.second) : 0);
+  return images;
 }
 
 // Neighbouring output indexes that see neighbouring input indexes: out + i sees in + i * step, for i in [0, size).

@@ -3,13 +3,11 @@
 
 #include <cstdint>
 
+#include "pixel.h"
 #include "window.h"
 #include "window_cpu.h"
 
 namespace torchcrop_fast {
-
-// The types that pixels are read and written in; kUint8 is only read.
-enum class PixelType { kUint8, kHalf, kBFloat16, kFloat };
 
 // A window onto one image: out = in * scale + bias in each channel, and outside of the image its fill.
 struct NormalizedWindow {

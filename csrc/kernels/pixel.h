@@ -8,6 +8,12 @@
 
 namespace torchcrop_fast {
 
+// The types that pixels are read and written in; kUint8 is only read.
+enum class PixelType { kUint8, kHalf, kBFloat16, kFloat };
+
+// The type of a gradient's elements.
+enum class Real { kHalf, kBFloat16, kFloat, kDouble };
+
 struct Half {
   uint16_t bits;
 };

@@ -1,46 +1,16 @@
 // Random windows through every kernel that this CPU runs, against a plain loop over indexes; for AddressSanitizer to
 // watch, since input and output lie in allocations of just their size. Arguments: how many windows, the seed. Prints
 // the number copied.
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <random>
-#include <vector>
 
 #include "../../csrc/kernels/window_cpu.h"
+#include "fuzz.h"
 
+using namespace fuzz;
 using namespace torchcrop_fast;
 
 namespace {
-
-std::mt19937 rng;
-
-int64_t draw(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(rng); }
-
-// Strides that lay these sizes out without overlap, the dimensions in a random order, now and then with gaps.
-std::vector<int64_t> draw_strides(const std::vector<int64_t>& sizes, bool gaps) {
-  std::vector<size_t> order(sizes.size());
-  for (size_t d = 0; d < order.size(); ++d) order[d] = d;
-  if (draw(0, 1)) std::shuffle(order.begin(), order.end(), rng);
-  std::vector<int64_t> strides(sizes.size());
-  int64_t stride = gaps ? draw(1, 2) : 1;
-  for (size_t i = order.size(); i-- > 0;) {
-    strides[order[i]] = stride;
-    stride *= sizes[order[i]] + (gaps ? draw(0, 1) : 0);
-  }
-  return strides;
-}
-
-int64_t extent(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides) {
-  int64_t last = 0;
-  for (size_t d = 0; d < sizes.size(); ++d) {
-    if (sizes[d] == 0) return 0;
-    last += (sizes[d] - 1) * strides[d];
-  }
-  return last + 1;
-}
 
 // Copies one random window in one or several ranges and compares; false where an element is wrong.
 bool try_one() {
@@ -58,8 +28,8 @@ bool try_one() {
     starts.push_back(draw(0, 2) ? draw(-sizes[d], in_sizes[d]) : 0);
     if (draw(0, 2) == 0) sizes[d] = in_sizes[d] = std::max<int64_t>(in_sizes[d], 1), starts[d] = 0;
   }
-  auto in_strides = draw_strides(in_sizes, draw(0, 3) == 0);
-  const auto out_strides = draw_strides(sizes, draw(0, 3) == 0);
+  auto in_strides = draw_strides(in_sizes, one_in(2), one_in(4));
+  const auto out_strides = draw_strides(sizes, one_in(2), one_in(4));
   if (dims > 0 && draw(0, 5) == 0) in_strides[draw(0, dims - 1)] = 0;
 
   const int64_t in_bytes = extent(in_sizes, in_strides) * bytes;
@@ -116,14 +86,4 @@ bool try_one() {
 
 }  // namespace
 
-int main(int, char** arguments) {
-  const int count = std::atoi(arguments[1]);
-  rng.seed(std::atoi(arguments[2]));
-  for (int i = 0; i < count; ++i) {
-    if (!try_one()) {
-      std::printf("window %d of seed %s is wrong\n", i, arguments[2]);
-      return 1;
-    }
-  }
-  std::printf("%d windows copied\n", count);
-}
+int main(int, char** arguments) { return run(arguments, "windows", try_one); }

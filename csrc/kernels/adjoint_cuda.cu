@@ -1,0 +1,224 @@
+// The adjoint of windows as a gather: each thread adds up one element of the input's gradient, without atomics.
+#include "adjoint_cuda.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <type_traits>
+
+#include "device.h"
+#include "places_cuda.h"
+
+namespace torchcrop_fast {
+namespace {
+
+// Sizes count elements and strides bytes.
+template <class Index>
+struct AddedDim {
+  Divider<Index> in_size;
+  Index size;
+  Index start;
+  Index in_stride;
+  Index out_stride;
+  int spatial;
+};
+
+template <class Index>
+struct AddParameters {
+  char* in;
+  const char* out;
+  Index elements;  // of in
+  Border border;
+  Places places;
+  Divider<Index> image_size;  // elements of an image
+  Index windows;              // of an image
+  Index in_image_stride;      // bytes, as are the next two
+  Index out_image_stride;
+  Index out_window_stride;
+  int dims;
+  AddedDim<Index> dim[kMaxCudaDims];
+};
+
+// One dimension of an element of the input's gradient, and what shows it of a window.
+template <class Index>
+struct Shown {
+  Images<Index> images;
+  Sight<Index> sight;
+};
+
+template <bool kPlaced, class Index>
+TORCHCROP_FAST_DEVICE Shown<Index> find_shown(
+    const AddParameters<Index>& p, const AddedDim<Index>& dim, Index image, Index window, Index index) {
+  Sight<Index> sight{dim.start, 1};
+  if (kPlaced && dim.spatial >= 0) {
+    sight = sight_of(p.places, p.border, false, image, window, dim.spatial, dim.start, dim.size, dim.in_size.size());
+  }
+  const Index start = sight.step > 0 ? sight.base : sight.base - dim.size + 1;
+  return {images_of(p.border, start, dim.size, dim.in_size.size(), index), sight};
+}
+
+// Bytes from the window's index 0 to the nth image.
+template <class Index>
+TORCHCROP_FAST_DEVICE Index place_of(const AddedDim<Index>& dim, const Shown<Index>& shown, Index nth) {
+  const Index at = shown.images[nth];
+  return (shown.sight.step > 0 ? at : dim.size - 1 - at) * dim.out_stride;
+}
+
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+template <class T>
+TORCHCROP_FAST_DEVICE Sum<T> load_number(const char* from) {
+  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
+    return to_float(T{load<uint16_t>(from)});
+  } else {
+    return load<T>(from);
+  }
+}
+
+template <class T>
+TORCHCROP_FAST_DEVICE void store_number(char* to, Sum<T> sum) {
+  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
+    store(to, from_float<T>(sum).bits);
+  } else {
+    store(to, sum);
+  }
+}
+
+// What a window shows of an element whose index in its image, were that gapless, is this.
+template <bool kPlaced, class T, class Index>
+TORCHCROP_FAST_DEVICE Sum<T> add_window(
+    const AddParameters<Index>& p, Index image, Index window, Index element, Sum<T> sum) {
+  const char* const out = p.out + image * p.out_image_stride + window * p.out_window_stride;
+  Index count = 1, place = 0, rest = element;
+  for (int d = p.dims - 1; d >= 0 && count > 0; --d) {
+    const AddedDim<Index>& dim = p.dim[d];
+    const Index around = dim.in_size.divide(rest);
+    const Shown<Index> shown = find_shown<kPlaced>(p, dim, image, window, rest - around * dim.in_size.size());
+    count *= shown.images.count;
+    place += count > 0 ? place_of(dim, shown, Index{0}) : 0;
+    rest = around;
+  }
+  if (count > 0) {
+    sum += load_number<T>(out + place);
+  }
+  for (Index nth = 1; nth < count; ++nth) {  // few elements are shown again
+    Index left = nth;
+    place = 0;
+    rest = element;
+    for (int d = p.dims - 1; d >= 0; --d) {
+      const AddedDim<Index>& dim = p.dim[d];
+      const Index around = dim.in_size.divide(rest);
+      const Shown<Index> shown = find_shown<kPlaced>(p, dim, image, window, rest - around * dim.in_size.size());
+      place += place_of(dim, shown, left % shown.images.count);
+      left /= shown.images.count;
+      rest = around;
+    }
+    sum += load_number<T>(out + place);
+  }
+  return sum;
+}
+
+template <bool kPlaced, class T, class Index>
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
+    add_windows_kernel(const __grid_constant__ AddParameters<Index> p) {
+  const Index nth = static_cast<Index>(blockIdx.x) * kThreads + static_cast<Index>(threadIdx.x);
+  if (nth >= p.elements) {
+    return;
+  }
+  const Index image = p.image_size.divide(nth);
+  const Index element = nth - image * p.image_size.size();
+  Sum<T> sum = 0;
+  for (Index window = 0; window < p.windows; ++window) {
+    sum = add_window<kPlaced, T>(p, image, window, element, sum);
+  }
+  Index place = image * p.in_image_stride, rest = element;
+  for (int d = p.dims - 1; d >= 0; --d) {
+    const AddedDim<Index>& dim = p.dim[d];
+    const Index around = dim.in_size.divide(rest);
+    place += (rest - around * dim.in_size.size()) * dim.in_stride;
+    rest = around;
+  }
+  store_number<T>(p.in + place, sum);
+}
+
+// The memory that windows write and read, and whether 32 bits do for every number of a thread's.
+struct Extent {
+  int64_t in, out;  // bytes from the first element to the last, and one more
+  int64_t elements;
+  bool fits_32_bits;
+};
+
+Extent extent_of(const Windows& windows) {
+  const Window& window = windows.window;
+  int64_t in = (windows.images - 1) * windows.in_image_stride;
+  int64_t out =
+      (windows.images - 1) * windows.out_image_stride + (windows.windows_an_image - 1) * windows.out_window_stride;
+  int64_t elements = windows.images, longest = 0;
+  for (int d = 0; d < window.dims; ++d) {
+    const WindowDim& dim = window.dim[d];
+    in += (dim.in_size - 1) * dim.in_stride;
+    out += (dim.size - 1) * dim.out_stride;
+    elements *= dim.in_size;
+    longest = std::max({longest, dim.size, dim.in_size, std::abs(dim.start)});
+  }
+  const Extent extent{(in + 1) * window.element_size, (out + 1) * window.element_size, elements, false};
+  const bool fits = std::max({extent.in, extent.out, elements, 8 * longest}) < k32BitLimit;
+  return {extent.in, extent.out, elements, fits};
+}
+
+template <class T, class Index>
+LaunchError add_as(const Windows& windows, const Extent& extent, Stream stream) {
+  const Window& window = windows.window;
+  const auto bytes = [&](int64_t elements) { return static_cast<Index>(elements * window.element_size); };
+  AddParameters<Index> p{};
+  p.in = const_cast<char*>(window.in);
+  p.out = window.out;
+  p.elements = static_cast<Index>(extent.elements);
+  p.border = window.border;
+  p.places = windows.places;
+  p.image_size = Divider<Index>(extent.elements / windows.images);
+  p.windows = static_cast<Index>(windows.windows_an_image);
+  p.in_image_stride = bytes(windows.in_image_stride);
+  p.out_image_stride = bytes(windows.out_image_stride);
+  p.out_window_stride = bytes(windows.out_window_stride);
+  p.dims = window.dims;
+  for (int d = 0; d < window.dims; ++d) {
+    const WindowDim& dim = window.dim[d];
+    p.dim[d] = {Divider<Index>(dim.in_size), static_cast<Index>(dim.size), static_cast<Index>(dim.start),
+                bytes(dim.in_stride),        bytes(dim.out_stride),        windows.spatial[d]};
+  }
+  const Accesses accesses{
+      {{window.out, window.out + extent.out},
+       starts_of(windows.places, windows.images, windows.windows_an_image),
+       flips_of(windows.places, windows.images, windows.windows_an_image)},
+      {window.in, window.in + extent.in},
+      extent.elements * window.element_size};
+  const int64_t blocks = (extent.elements + kThreads - 1) / kThreads;
+  const bool placed = windows.places.starts || windows.places.flips;
+  const auto kernel = placed ? add_windows_kernel<true, T, Index> : add_windows_kernel<false, T, Index>;
+  return launch(kernel, blocks, kThreads, stream, p, accesses);
+}
+
+template <class T>
+LaunchError add(const Windows& windows, Stream stream) {
+  const Extent extent = extent_of(windows);
+  return extent.fits_32_bits ? add_as<T, int32_t>(windows, extent, stream)
+                             : add_as<T, int64_t>(windows, extent, stream);
+}
+
+}  // namespace
+
+LaunchError add_windows_cuda(const Windows& windows, Real type, Stream stream) {
+  switch (type) {
+    case Real::kHalf:
+      return add<Half>(windows, stream);
+    case Real::kBFloat16:
+      return add<BFloat16>(windows, stream);
+    case Real::kFloat:
+      return add<float>(windows, stream);
+    default:
+      return add<double>(windows, stream);
+  }
+}
+
+}  // namespace torchcrop_fast

@@ -1,0 +1,616 @@
+// The window kernels for GPUs. An output that lies gapless in memory is written in aligned chunks of 16 bytes: first
+// those that show one row's input or nothing but fill; then the seams, where rows and borders begin and end.
+#include "window_cuda.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "device.h"
+#include "places_cuda.h"
+
+namespace torchcrop_fast {
+namespace {
+
+// How many chunks a block writes, where there are so many that each multiprocessor has some blocks.
+#if !defined(TORCHCROP_FAST_BLOCK_CHUNKS)
+#define TORCHCROP_FAST_BLOCK_CHUNKS 1024
+#endif
+constexpr int kBlockChunks = TORCHCROP_FAST_BLOCK_CHUNKS;
+constexpr int kManyBlocks = 1024;
+
+// A dimension around the rows. Strides count bytes.
+template <class Index>
+struct OuterDim {
+  Divider<Index> size;  // of the output
+  Index in_size;
+  Index start;
+  Index in_stride;
+  Index out_stride;
+  int spatial;
+};
+
+// Sizes, strides and shifts count bytes, but for those of dimensions.
+template <class Index>
+struct CopyParameters {
+  const char* in;     // the input, from the multiple of 16 before it on
+  Index in_shift;     // from there to the element at index 0 of every dimension
+  Index first_chunk;  // from there to the first chunk that lies in the input
+  Index last_chunk;   // from that one to the last; negative if there is none
+  char* out;          // the output, likewise
+  Index out_shift;
+  Index out_bytes;
+
+  Border border;
+  Divider<Index> row;    // of the output
+  Index rows;            // how many
+  Divider<Index> pixel;  // of an element of the columns
+  Index columns;         // of the output, in pixels
+  Index in_columns;      // likewise
+  Index start;           // of the columns, in pixels
+  Index in_pixel_stride;
+  Index out_pixel_stride;
+  int column_spatial;
+  int unit;           // what is copied at once where a chunk is not: at most 8
+  bool bordered;      // whether some rows show fill beside the input
+  bool whole_chunks;  // whether pixels that lie together in the output do so in the input
+  bool turns_chunks;  // whether that helps mirrored windows, too
+  Chunk fill;         // of a chunk of the output
+
+  Places places;
+  bool onto_images;
+  Divider<Index> window_rows;
+  Divider<Index> windows;  // of an image
+  Index in_image_stride;
+  Index out_image_stride;
+  Index out_window_stride;
+
+  Index chunks;      // of the output; or units, where it has gaps
+  int block_chunks;  // how many of them a block writes
+
+  int outer;  // used entries of dim
+  OuterDim<Index> dim[kMaxCudaDims];
+};
+
+// What a row of the output shows.
+template <class Index>
+struct Row {
+  Index in;   // bytes from the aligned input to the row's column 0
+  Index out;  // bytes from the output's element at index 0 to it; of strided outputs only
+  Sight<Index> columns;
+  Index begin, end;  // the row's bytes [begin, end) see the input itself; none, in a row of nothing but fill
+};
+
+// Finds what a row shows. kPlaced: the windows' starts are read. kOuter: how many dimensions lie around the rows of a
+// window, or -1 for any number.
+template <bool kPlaced, int kOuter, bool kStridedOut, class Index>
+TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index>& p, Index index) {
+  Row<Index> row{p.in_shift, 0, {p.start, 1}, 0, 0};
+  Index image = 0, window = 0;
+  if (kPlaced) {
+    const Index nth = p.window_rows.divide(index);
+    index -= nth * p.window_rows.size();
+    image = p.windows.divide(nth);
+    window = nth - image * p.windows.size();
+    row.in += image * p.in_image_stride;
+    row.out += kStridedOut ? image * p.out_image_stride + window * p.out_window_stride : 0;
+  }
+  bool seen = true;
+  const int outer = kOuter >= 0 ? kOuter : p.outer;
+#pragma unroll
+  for (int d = outer - 1; d >= 0; --d) {
+    const OuterDim<Index>& dim = p.dim[d];
+    const Index around = d > 0 ? dim.size.divide(index) : 0;
+    const Index i = index - around * dim.size.size();
+    index = around;
+    Sight<Index> sight{dim.start, 1};
+    if (kPlaced && dim.spatial >= 0) {
+      sight = sight_of(
+          p.places, p.border, p.onto_images, image, window, dim.spatial, dim.start, dim.size.size(), dim.in_size);
+    }
+    Index at = sight.base + sight.step * i;
+    if (p.border == Border::kConstant) {
+      seen = seen && is_inside(at, dim.in_size);
+    } else {
+      at = border_index(p.border, at, dim.in_size);
+    }
+    row.in += at * dim.in_stride;
+    row.out += kStridedOut ? i * dim.out_stride : 0;
+  }
+  if (kPlaced && p.column_spatial >= 0) {
+    row.columns =
+        sight_of(p.places, p.border, p.onto_images, image, window, p.column_spatial, p.start, p.columns, p.in_columns);
+  }
+  if (seen) {
+    const Index base = row.columns.base;
+    const Index begin = row.columns.step > 0 ? -base : base - p.in_columns + 1;
+    const Index end = row.columns.step > 0 ? p.in_columns - base : base + 1;
+    row.begin = (begin < 0 ? 0 : begin) * p.pixel.size();
+    row.end = (end > p.columns ? p.columns : end) * p.pixel.size();
+    row.end = row.end < row.begin ? row.begin : row.end;
+  }
+  return row;
+}
+
+// A unit, in the lowest bytes.
+TORCHCROP_FAST_DEVICE uint64_t load_unit(const char* from, int bytes) {
+  switch (bytes) {
+    case 1:
+      return load<uint8_t>(from);
+    case 2:
+      return load<uint16_t>(from);
+    case 4:
+      return load<uint32_t>(from);
+    default:
+      return load<uint64_t>(from);
+  }
+}
+
+TORCHCROP_FAST_DEVICE void store_unit(char* to, uint64_t unit, int bytes) {
+  switch (bytes) {
+    case 1:
+      return store(to, static_cast<uint8_t>(unit));
+    case 2:
+      return store(to, static_cast<uint16_t>(unit));
+    case 4:
+      return store(to, static_cast<uint32_t>(unit));
+    default:
+      return store(to, unit);
+  }
+}
+
+TORCHCROP_FAST_DEVICE uint64_t half_of(const Chunk& chunk, int half) {
+  return half == 0 ? (static_cast<uint64_t>(chunk.word[1]) << 32 | chunk.word[0])
+                   : (static_cast<uint64_t>(chunk.word[3]) << 32 | chunk.word[2]);
+}
+
+// What the row shows at this byte of it, which begins a unit. place: of the unit within a chunk of fill.
+template <class Index>
+TORCHCROP_FAST_DEVICE uint64_t see(const CopyParameters<Index>& p, const Row<Index>& row, Index byte, int place) {
+  if (p.border == Border::kConstant && (byte < row.begin || byte >= row.end)) {
+    return half_of(p.fill, place >> 3) >> (8 * (place & 7));
+  }
+  const Index column = p.pixel.divide(byte);
+  Index at = row.columns.base + row.columns.step * column;
+  if (p.border != Border::kConstant) {
+    at = border_index(p.border, at, p.in_columns);
+  }
+  return load_unit(p.in + row.in + at * p.in_pixel_stride + (byte - column * p.pixel.size()), p.unit);
+}
+
+// Writes a chunk, or what of it lies in the output, unit by unit. first: its first byte, counted from the output's.
+template <bool kPlaced, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE void write_by_units(const CopyParameters<Index>& p, Index first) {
+  const Index begin = first < 0 ? 0 : first;
+  const Index end = first + kChunkBytes > p.out_bytes ? p.out_bytes : first + kChunkBytes;
+  Index index = p.row.divide(begin);
+  Index byte = begin - index * p.row.size();
+  Row<Index> row = find_row<kPlaced, kOuter, false>(p, index);
+  const int bits = 8 * p.unit;
+  uint64_t low = 0, high = 0;  // each unit comes in at the upper end
+  for (Index at = begin; at < end; at += p.unit) {
+    const uint64_t unit = see(p, row, byte, static_cast<int>(at - first));
+    if (end - begin < kChunkBytes) {
+      store_unit(p.out + p.out_shift + at, unit, p.unit);
+    }
+    low = bits == 64 ? high : (low >> bits | high << (64 - bits));
+    high = bits == 64 ? unit : (high >> bits | unit << (64 - bits));
+    byte += p.unit;
+    if (byte == p.row.size() && at + p.unit < end) {
+      byte = 0;
+      row = find_row<kPlaced, kOuter, false>(p, ++index);
+    }
+  }
+  if (end - begin == kChunkBytes) {
+    const Chunk chunk{
+        static_cast<uint32_t>(low), static_cast<uint32_t>(low >> 32), static_cast<uint32_t>(high),
+        static_cast<uint32_t>(high >> 32)};
+    store(p.out + p.out_shift + first, chunk);
+  }
+}
+
+// The 16 bytes from this one of the input on, which need not be aligned, out of the two chunks that hold them.
+template <class Index>
+TORCHCROP_FAST_DEVICE Chunk load_across(const char* in, Index at) {
+  const Index low_at = at & ~static_cast<Index>(kChunkBytes - 1);
+  const Index high_at = (at + kChunkBytes - 1) & ~static_cast<Index>(kChunkBytes - 1);
+  const Chunk low = load<Chunk>(in + low_at);
+  const Chunk high = load<Chunk>(in + high_at);
+  const auto bytes = static_cast<uint32_t>(at - low_at);
+  const bool two = bytes & 8, one = bytes & 4;
+  const uint32_t a0 = two ? low.word[2] : low.word[0];
+  const uint32_t a1 = two ? low.word[3] : low.word[1];
+  const uint32_t a2 = two ? high.word[0] : low.word[2];
+  const uint32_t a3 = two ? high.word[1] : low.word[3];
+  const uint32_t a4 = two ? high.word[2] : high.word[0];
+  const uint32_t a5 = two ? high.word[3] : high.word[1];
+  const uint32_t b0 = one ? a1 : a0, b1 = one ? a2 : a1, b2 = one ? a3 : a2, b3 = one ? a4 : a3, b4 = one ? a5 : a4;
+  const uint32_t bits = 8 * bytes;  // modulo 32
+  return {
+      __funnelshift_r(b0, b1, bits), __funnelshift_r(b1, b2, bits), __funnelshift_r(b2, b3, bits),
+      __funnelshift_r(b3, b4, bits)};
+}
+
+// The chunk with its pixels, of so many bytes, in reverse.
+TORCHCROP_FAST_DEVICE Chunk turn_round(const Chunk& chunk, int pixel) {
+  if (pixel == 16) {
+    return chunk;
+  }
+  if (pixel == 8) {
+    return {chunk.word[2], chunk.word[3], chunk.word[0], chunk.word[1]};
+  }
+  const uint32_t order = pixel == 4 ? 0x3210 : (pixel == 2 ? 0x1032 : 0x0123);
+  return {
+      __byte_perm(chunk.word[3], 0, order), __byte_perm(chunk.word[2], 0, order), __byte_perm(chunk.word[1], 0, order),
+      __byte_perm(chunk.word[0], 0, order)};
+}
+
+// Whether a chunk of the output, whose bytes from this one of the row on see the input, was copied as a whole.
+template <bool kPlaced, class Index>
+TORCHCROP_FAST_DEVICE bool copy_chunk(const CopyParameters<Index>& p, const Row<Index>& row, Index byte, Index first) {
+  const Index pixel = p.pixel.size();
+  Index at = row.in + row.columns.base * pixel + byte;
+  const bool mirrored = kPlaced && row.columns.step < 0;
+  if (mirrored) {
+    if (!p.turns_chunks) {
+      return false;
+    }
+    at = row.in + (row.columns.base + 1) * pixel - byte - kChunkBytes;
+  }
+  const Index low = (at & ~static_cast<Index>(kChunkBytes - 1)) - p.first_chunk;
+  const Index high = ((at + kChunkBytes - 1) & ~static_cast<Index>(kChunkBytes - 1)) - p.first_chunk;
+  if (low < 0 || high > p.last_chunk) {
+    return false;
+  }
+  Chunk chunk = load_across(p.in, at);
+  if (mirrored) {
+    chunk = turn_round(chunk, static_cast<int>(pixel));
+  }
+  store(p.out + p.out_shift + first, chunk);
+  return true;
+}
+
+// The chunks [begin, end) that this block writes.
+template <class Index>
+struct BlockChunks {
+  Index begin, end;
+};
+
+template <class Index>
+TORCHCROP_FAST_DEVICE BlockChunks<Index> chunks_of_block(Index chunks, int of_block) {
+  const Index begin = static_cast<Index>(blockIdx.x) * of_block;
+  return {begin, begin + of_block < chunks ? begin + of_block : chunks};
+}
+
+// Writes the chunk that begins at this byte of the output, if it shows one row's input or nothing but fill. All others
+// have a seam inside: the beginning of a row, or of the input or the border behind it in a row.
+template <bool kPlaced, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE void write_if_seamless(const CopyParameters<Index>& p, Index first) {
+  if (first < 0 || first + kChunkBytes > p.out_bytes) {
+    return;
+  }
+  const Index index = p.row.divide(first);
+  const Index byte = first - index * p.row.size();
+  if (byte + kChunkBytes > p.row.size()) {
+    return;
+  }
+  const Row<Index> row = find_row<kPlaced, kOuter, false>(p, index);
+  if (row.begin <= byte && byte + kChunkBytes <= row.end) {
+    if (!copy_chunk<kPlaced>(p, row, byte, first)) {
+      write_by_units<kPlaced, kOuter>(p, first);
+    }
+  } else if (byte + kChunkBytes <= row.begin || row.end <= byte) {
+    store(p.out + p.out_shift + first, p.fill);
+  }
+}
+
+// Whether this byte of the output lies inside of a chunk, not at its beginning.
+template <class Index>
+TORCHCROP_FAST_DEVICE bool is_seam(Index byte, Index chunk) {
+  return chunk < byte && byte < chunk + kChunkBytes;
+}
+
+// Writes the chunk with a seam inside, if it is one and this seam is the one to do it: the beginning of a row, of which
+// no chunk has two, else that of the input, else that of the border behind. kind: which of them of the row.
+template <bool kPlaced, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE void write_seam(const CopyParameters<Index>& p, Index index, int kind, BlockChunks<Index> block) {
+  const Index row_at = index * p.row.size();
+  Index at = row_at, other = row_at;
+  if (kind > 0) {
+    if (index == p.rows) {
+      return;
+    }
+    const Row<Index> row = find_row<kPlaced, kOuter, false>(p, index);
+    at += kind == 1 ? row.begin : row.end;
+    other += row.begin;
+  }
+  const Index nth = (at + p.out_shift) / kChunkBytes;
+  const Index chunk = nth * kChunkBytes - p.out_shift;
+  if (!is_seam(at, chunk) || nth < block.begin || nth >= block.end) {
+    return;
+  }
+  const bool has_row = chunk < row_at || chunk + kChunkBytes > row_at + p.row.size();
+  const bool has_first = kind > 0 && (has_row || (kind == 2 && is_seam(other, chunk)));
+  if (!has_first) {
+    write_by_units<kPlaced, kOuter>(p, chunk);
+  }
+}
+
+template <bool kPlaced, int kOuter, class Index>
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(kPlaced))
+    copy_rows_kernel(const __grid_constant__ CopyParameters<Index> p) {
+  const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
+  for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
+    write_if_seamless<kPlaced, kOuter>(p, nth * kChunkBytes - p.out_shift);
+  }
+  const Index begin = block.begin * kChunkBytes - p.out_shift;
+  const Index end = block.end * kChunkBytes - p.out_shift;
+  const Index first_row = p.row.divide(begin < 0 ? 0 : begin);
+  const Index last_row = p.row.divide(end < p.out_bytes ? end : p.out_bytes);
+  const int kinds = p.bordered ? 3 : 1;
+  const Index seams = (last_row - first_row + 1) * kinds;
+  for (Index i = threadIdx.x; i < seams; i += blockDim.x) {
+    const Index row = p.bordered ? i / 3 : i;
+    write_seam<kPlaced, kOuter>(p, first_row + row, static_cast<int>(i - row * kinds), block);
+  }
+}
+
+// For borders that repeat the input, and for pixels that lie apart in it: each chunk by its thread.
+template <bool kPlaced, class Index>
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
+    copy_chunks_kernel(const __grid_constant__ CopyParameters<Index> p) {
+  const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
+  for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
+    const Index first = nth * kChunkBytes - p.out_shift;
+    if (p.whole_chunks && first >= 0 && first + kChunkBytes <= p.out_bytes) {
+      const Index index = p.row.divide(first);
+      const Index byte = first - index * p.row.size();
+      if (byte + kChunkBytes <= p.row.size()) {
+        const Row<Index> row = find_row<kPlaced, -1, false>(p, index);
+        if (row.begin <= byte && byte + kChunkBytes <= row.end && copy_chunk<kPlaced>(p, row, byte, first)) {
+          continue;
+        }
+      }
+    }
+    write_by_units<kPlaced, -1>(p, first);
+  }
+}
+
+// For outputs with gaps, or in another order: unit by unit.
+template <bool kPlaced, class Index>
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
+    copy_units_kernel(const __grid_constant__ CopyParameters<Index> p) {
+  const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
+  for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
+    const Index at = nth * p.unit;  // were there no gaps
+    const Index index = p.row.divide(at);
+    const Index byte = at - index * p.row.size();
+    const Row<Index> row = find_row<kPlaced, -1, true>(p, index);
+    const Index column = p.pixel.divide(byte);
+    const Index in_pixel = byte - column * p.pixel.size();
+    const uint64_t unit = see(p, row, byte, static_cast<int>(at & (kChunkBytes - 1)));
+    store_unit(p.out + p.out_shift + row.out + column * p.out_pixel_stride + in_pixel, unit, p.unit);
+  }
+}
+
+// How a launch sees its windows.
+class Copy {
+ public:
+  explicit Copy(const Windows& windows) : given_(windows), window_(windows.window) {
+    std::copy(windows.spatial, windows.spatial + window_.dims, spatial_);
+    join_dims();
+    unit_ = std::min(window_.element_size, 8);
+    while ((address(window_.in) | address(window_.out)) % unit_ != 0) {
+      unit_ /= 2;
+    }
+  }
+
+  LaunchError run(Stream stream) const { return fits_32_bits() ? run_as<int32_t>(stream) : run_as<int64_t>(stream); }
+
+ private:
+  static uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
+
+  const WindowDim& column() const { return window_.dim[window_.dims - 1]; }
+  int64_t bytes(int64_t elements) const { return elements * window_.element_size; }
+  int64_t windows() const { return given_.images * given_.windows_an_image; }
+  bool placed() const { return given_.places.starts || given_.places.flips; }
+
+  bool is_whole(int d) const {
+    return spatial_[d] < 0 && window_.dim[d].start == 0 && window_.dim[d].size == window_.dim[d].in_size;
+  }
+
+  // Joins whole dimensions with whole ones around them, and the innermost, if whole, with the columns around it as
+  // their pixels.
+  void join_dims() {
+    int kept = 0;
+    for (int d = 0; d < window_.dims; ++d) {
+      const WindowDim dim = window_.dim[d];
+      if (is_whole(d) && dim.size == 1) {
+        continue;
+      }
+      if (kept > 0 && is_whole(d) && is_whole(kept - 1)) {
+        WindowDim& outer = window_.dim[kept - 1];
+        if (outer.in_stride == dim.size * dim.in_stride && outer.out_stride == dim.size * dim.out_stride) {
+          outer = {outer.size * dim.size, 0, outer.size * dim.size, dim.in_stride, dim.out_stride};
+          continue;
+        }
+      }
+      spatial_[kept] = spatial_[d];
+      window_.dim[kept++] = dim;
+    }
+    if (kept == 0) {
+      spatial_[0] = -1;
+      window_.dim[kept++] = {1, 0, 1, 1, 1};
+    }
+    window_.dims = kept;
+    constexpr int64_t kFewBytes = 64;
+    const WindowDim last = column();
+    if (kept > 1 && is_whole(kept - 1) && last.in_stride == 1 && last.out_stride == 1) {
+      const WindowDim& around = window_.dim[kept - 2];
+      const bool together = around.in_stride == last.size || bytes(last.size) <= kFewBytes;
+      if (together && around.out_stride == last.size) {
+        pixel_ = last.size;
+        --window_.dims;
+      }
+    }
+  }
+
+  int64_t rows_of_window() const {
+    int64_t rows = 1;
+    for (int d = 0; d < window_.dims - 1; ++d) {
+      rows *= window_.dim[d].size;
+    }
+    return rows;
+  }
+
+  // Elements of one window.
+  int64_t window_size() const { return rows_of_window() * column().size * pixel_; }
+
+  // Whether the output's elements lie gapless, in the order of the dimensions.
+  bool gapless() const {
+    int64_t size = pixel_;
+    for (int d = window_.dims - 1; d >= 0; --d) {
+      if (window_.dim[d].size > 1 && window_.dim[d].out_stride != size) {
+        return false;
+      }
+      size *= window_.dim[d].size;
+    }
+    const bool windows_are = given_.windows_an_image == 1 || given_.out_window_stride == size;
+    return windows_are && (given_.images == 1 || given_.out_image_stride == size * given_.windows_an_image);
+  }
+
+  // Elements from the first to the last, and one more.
+  int64_t in_extent() const {
+    int64_t last = (given_.images - 1) * given_.in_image_stride + pixel_ - 1;
+    for (int d = 0; d < window_.dims; ++d) {
+      if (window_.dim[d].in_size == 0) {
+        return 0;
+      }
+      last += (window_.dim[d].in_size - 1) * window_.dim[d].in_stride;
+    }
+    return last + 1;
+  }
+  int64_t out_extent() const {
+    int64_t last = (given_.images - 1) * given_.out_image_stride +
+                   (given_.windows_an_image - 1) * given_.out_window_stride + pixel_ - 1;
+    for (int d = 0; d < window_.dims; ++d) {
+      last += (window_.dim[d].size - 1) * window_.dim[d].out_stride;
+    }
+    return last + 1;
+  }
+
+  // Whether no number that a thread computes reaches 2^31: those for what lies outside of the input included.
+  bool fits_32_bits() const {
+    const bool repeats = window_.border != Border::kConstant;
+    int64_t in = (given_.images - 1) * given_.in_image_stride + pixel_;
+    for (int d = 0; d < window_.dims; ++d) {
+      const WindowDim& dim = window_.dim[d];
+      const int64_t start = spatial_[d] >= 0 ? std::max(dim.size, dim.in_size) : std::abs(dim.start);
+      if ((start + dim.size + dim.in_size) * (repeats ? 4 : 1) >= k32BitLimit) {
+        return false;
+      }
+      const int64_t end = spatial_[d] >= 0 ? dim.in_size + dim.size : std::abs(dim.start + dim.size);
+      // Outer borders that repeat the input lead back into it before a stride is counted.
+      const bool leads_back = repeats && d < window_.dims - 1;
+      in += (leads_back ? dim.in_size : std::max({dim.in_size, start, end})) * dim.in_stride;
+    }
+    return bytes(in) < k32BitLimit && bytes(out_extent()) < k32BitLimit &&
+           bytes(window_size()) * windows() < k32BitLimit;
+  }
+
+  template <class Index>
+  CopyParameters<Index> parameters() const {
+    const auto index = [](int64_t number) { return static_cast<Index>(number); };
+    const auto shift = [](const void* pointer) { return static_cast<int64_t>(address(pointer) % kChunkBytes); };
+    CopyParameters<Index> p{};
+    p.in = window_.in - shift(window_.in);
+    p.in_shift = index(shift(window_.in));
+    const int64_t first = shift(window_.in) > 0 ? kChunkBytes : 0;
+    const int64_t behind = (shift(window_.in) + bytes(in_extent())) / kChunkBytes * kChunkBytes;
+    p.first_chunk = index(first);
+    p.last_chunk = index(std::max<int64_t>(behind - kChunkBytes - first, -1));
+    p.out = window_.out - shift(window_.out);
+    p.out_shift = index(shift(window_.out));
+    p.out_bytes = index(bytes(window_size()) * windows());
+
+    p.border = window_.border;
+    p.row = Divider<Index>(bytes(column().size * pixel_));
+    p.rows = index(rows_of_window() * windows());
+    p.pixel = Divider<Index>(bytes(pixel_));
+    p.columns = index(column().size);
+    p.in_columns = index(column().in_size);
+    p.start = index(column().start);
+    p.in_pixel_stride = index(bytes(column().in_stride));
+    p.out_pixel_stride = index(bytes(column().out_stride));
+    p.column_spatial = spatial_[window_.dims - 1];
+    p.unit = unit_;
+    p.bordered = !is_whole(window_.dims - 1) || window_.dims > 1;
+    p.whole_chunks = column().in_stride == pixel_;
+    const int64_t pixel = bytes(pixel_);
+    p.turns_chunks = pixel <= kChunkBytes && (pixel & (pixel - 1)) == 0 && shift(window_.out) % pixel == 0;
+    for (int i = 0; i < kChunkBytes; ++i) {
+      const unsigned char byte = window_.fill[(i + (gapless() ? kChunkBytes - shift(window_.out) : 0)) % kChunkBytes];
+      p.fill.word[i / 4] |= static_cast<uint32_t>(byte) << (8 * (i % 4));
+    }
+
+    p.places = given_.places;
+    p.onto_images = given_.onto_images;
+    p.window_rows = Divider<Index>(rows_of_window());
+    p.windows = Divider<Index>(given_.windows_an_image);
+    p.in_image_stride = index(bytes(given_.in_image_stride));
+    p.out_image_stride = index(bytes(given_.out_image_stride));
+    p.out_window_stride = index(bytes(given_.out_window_stride));
+    p.outer = window_.dims - 1;
+    for (int d = 0; d < p.outer; ++d) {
+      const WindowDim& dim = window_.dim[d];
+      p.dim[d] = {Divider<Index>(dim.size),    index(dim.in_size),           index(dim.start),
+                  index(bytes(dim.in_stride)), index(bytes(dim.out_stride)), spatial_[d]};
+    }
+    return p;
+  }
+
+  template <class Index>
+  LaunchError run_as(Stream stream) const {
+    CopyParameters<Index> p = parameters<Index>();
+    constexpr int64_t kShortRow = 2 * kChunkBytes;  // bytes: from here on seams are fewer than chunks, and far apart
+    if (!gapless()) {
+      p.chunks = p.out_bytes / static_cast<Index>(unit_);
+      return launch_for(placed() ? copy_units_kernel<true, Index> : copy_units_kernel<false, Index>, p, stream);
+    }
+    p.chunks = static_cast<Index>((p.out_shift + p.out_bytes + kChunkBytes - 1) / kChunkBytes);
+    if (window_.border != Border::kConstant || !p.whole_chunks || p.row.size() < kShortRow) {
+      return launch_for(placed() ? copy_chunks_kernel<true, Index> : copy_chunks_kernel<false, Index>, p, stream);
+    }
+    if (p.outer == 2) {
+      return launch_for(placed() ? copy_rows_kernel<true, 2, Index> : copy_rows_kernel<false, 2, Index>, p, stream);
+    }
+    return launch_for(placed() ? copy_rows_kernel<true, -1, Index> : copy_rows_kernel<false, -1, Index>, p, stream);
+  }
+
+  // Launches a kernel whose blocks share out p.chunks.
+  template <class Index>
+  LaunchError launch_for(void (*kernel)(CopyParameters<Index>), CopyParameters<Index>& p, Stream stream) const {
+    const int64_t threads = std::min<int64_t>((p.chunks + 31) / 32 * 32, kThreads);
+    const bool many = p.chunks >= int64_t{kManyBlocks} * kBlockChunks;
+    p.block_chunks = many ? kBlockChunks : static_cast<int>(threads);
+    const int64_t blocks = (int64_t{p.chunks} + p.block_chunks - 1) / p.block_chunks;
+    const Accesses accesses{
+        {{window_.in, window_.in + bytes(in_extent())},
+         starts_of(given_.places, given_.images, given_.windows_an_image),
+         flips_of(given_.places, given_.images, given_.windows_an_image)},
+        {window_.out, window_.out + bytes(out_extent())},
+        bytes(window_size()) * windows()};
+    return launch(kernel, blocks, static_cast<int>(threads), stream, p, accesses);
+  }
+
+  const Windows& given_;
+  Window window_;  // its dimensions joined; the last one are the columns
+  int spatial_[kMaxDims];
+  int64_t pixel_ = 1;  // elements that lie together in the columns
+  int unit_;           // bytes
+};
+
+}  // namespace
+
+LaunchError copy_windows_cuda(const Windows& windows, Stream stream) { return Copy(windows).run(stream); }
+
+}  // namespace torchcrop_fast

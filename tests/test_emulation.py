@@ -1,0 +1,160 @@
+"""The GPU's kernels without a GPU: the same sources compiled by g++, under sanitizers and a watch on every access."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+KERNELS = ROOT / "csrc/kernels"
+GXX = ["g++", "-std=c++20", "-O1"]
+STRICT = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
+SANITIZED = [*GXX, *STRICT, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+IN_64_BITS = "-DTORCHCROP_FAST_32_BIT_LIMIT=0"
+FUZZERS = {"window": "windows", "adjoint": "gradients", "normalize": "batches"}
+
+
+def compile_kernel(compiler, stem, to, folder=KERNELS):
+    subprocess.run([*compiler, "-x", "c++", "-c", folder / f"{stem}_cuda.cu", "-o", to], check=True)
+
+
+def compile_fuzzer(compiler, stem, to):
+    subprocess.run([*compiler, "-c", ROOT / f"tests/cpp/{stem}_cuda_fuzz.cpp", "-o", to], check=True)
+
+
+def link(compiler, program, *objects):
+    subprocess.run([*compiler, *objects, "-o", program], check=True)
+    return program
+
+
+def fuzz(program, count, seed, *options):
+    return subprocess.run([program, str(count), str(seed), *options], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory):
+    """The fuzzer of a kernel, with the kernel's numbers in 32 bits where they fit, or all in 64."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    programs = {}
+
+    def build(stem, *options):
+        if (stem, options) not in programs:
+            fuzzer, kernel = folder / f"{stem}_fuzz.o", folder / "kernel.o"
+            if not fuzzer.exists():
+                compile_fuzzer(SANITIZED, stem, fuzzer)
+            compile_kernel([*SANITIZED, *options], stem, kernel)
+            programs[stem, options] = link(SANITIZED, folder / f"{stem}{len(programs)}", fuzzer, kernel)
+        return programs[stem, options]
+
+    return build
+
+
+def check(program, stem, count, seeds, *options):
+    for seed in seeds:
+        done = fuzz(program, count, seed, *options)
+        assert (done.returncode, done.stdout) == (0, f"{count} {FUZZERS[stem]} right\n"), (
+            done.stdout + done.stderr[-3000:]
+        )
+
+
+@pytest.mark.parametrize("stem", FUZZERS)
+def test_random_cases(sanitized, stem):
+    check(sanitized(stem), stem, 2000, range(2))
+
+
+@pytest.mark.parametrize("stem", ["window", "adjoint"])
+def test_random_cases_in_64_bits(sanitized, stem):
+    check(sanitized(stem, IN_64_BITS), stem, 1000, [2])
+
+
+def test_elements_gigabytes_apart(sanitized):
+    check(sanitized("window"), "window", 1000, [3], "far")
+
+
+@pytest.mark.emulation
+@pytest.mark.parametrize("stem", FUZZERS)
+def test_very_many_random_cases(sanitized, stem):
+    check(sanitized(stem), stem, 10_000, range(100, 104))
+    if stem != "normalize":
+        check(sanitized(stem, IN_64_BITS), stem, 5000, range(200, 202))
+    if stem == "window":
+        check(sanitized(stem), stem, 10_000, [300], "far")
+
+
+@pytest.fixture(scope="module")
+def build_mutant(tmp_path_factory):
+    """Compile a kernel with one replacement, in it or in a header of its folder, which must match just once."""
+    folder = tmp_path_factory.mktemp("mutants")
+    shutil.copytree(KERNELS, folder / "kernels")
+
+    def build(stem, file, old, new):
+        fuzzer = folder / f"{stem}_fuzz.o"
+        if not fuzzer.exists():
+            compile_fuzzer(GXX, stem, fuzzer)
+        source = (KERNELS / file).read_text()
+        assert source.count(old) == 1, old
+        (folder / "kernels" / file).write_text(source.replace(old, new))
+        try:
+            compile_kernel(GXX, stem, folder / "kernel.o", folder / "kernels")
+        finally:
+            shutil.copy(KERNELS / file, folder / "kernels")
+        return link(GXX, folder / "mutant", fuzzer, folder / "kernel.o")
+
+    return build
+
+
+MUTANTS = [
+    # a read behind the input's last whole chunk
+    ("window", "window_cuda.cu", "high > p.last_chunk", "high > p.last_chunk + kChunkBytes"),
+    # an unwritten tail
+    ("window", "window_cuda.cu", "p.out_shift + p.out_bytes + kChunkBytes - 1)", "p.out_shift + p.out_bytes)"),
+    # a misaligned vector
+    (
+        "window",
+        "window_cuda.cu",
+        "const Index low_at = at & ~static_cast<Index>(kChunkBytes - 1);",
+        "const Index low_at = at;",
+    ),
+    # a seam that two threads write: a row and a border that begin in one chunk, and a border on both sides of it
+    ("window", "window_cuda.cu", "(has_row || (kind", "((kind"),
+    ("window", "window_cuda.cu", "(kind == 2 && is_seam(other, chunk))", "false"),
+    # a seam that none writes
+    ("window", "window_cuda.cu", "p.bordered ? 3 : 1", "p.bordered ? 2 : 1"),
+    # mirrored chunks one pixel off
+    ("window", "window_cuda.cu", "(row.columns.base + 1) * pixel", "row.columns.base * pixel"),
+    # fill that begins in the middle of an element
+    ("window", "window_cuda.cu", "kChunkBytes - shift(window_.out)", "shift(window_.out)"),
+    # chunks copied out of pixels that lie apart
+    ("window", "window_cuda.cu", "p.whole_chunks = column().in_stride == pixel_;", "p.whole_chunks = true;"),
+    # starts that are not brought near: their sums overflow
+    (
+        "window",
+        "places_cuda.h",
+        "static_cast<Index>(near_start(border, given, size, in_size))",
+        "static_cast<Index>(given)",
+    ),
+    # words read in front of the input
+    ("normalize", "normalize_cuda.cu", "(at & ~int64_t{3}) >= p.first_word", "true"),
+    # pixels behind the image's last column
+    ("normalize", "normalize_cuda.cu", "leftmost + kPixels <= p.x.in_size", "leftmost < p.x.in_size"),
+    # the rest of a row written as if it were whole
+    ("normalize", "normalize_cuda.cu", "left < kPixels ? left : kPixels", "kPixels"),
+    # channels of the second launch with the coefficients of the first
+    ("normalize", "normalize_cuda.cu", "std::copy_n(all.bias + channel,", "std::copy_n(all.bias,"),
+    # images of an element left out
+    ("adjoint", "border.h", "(images.has_second ? count_of(images.second) : 0)", "0"),
+    # the last image again instead of the next one
+    ("adjoint", "adjoint_cuda.cu", "left /= shown.images.count;", ""),
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant[2])
+def test_the_emulation_notices(build_mutant, mutant):
+    assert fuzz(build_mutant(*mutant), 5000, 0).returncode != 0
+
+
+def test_the_emulation_notices_32_bits_that_overflow(build_mutant):
+    mutant = build_mutant("window", "window_cuda.cu", "return fits_32_bits() ?", "return true ?")
+    assert fuzz(mutant, 5000, 0).returncode == 0
+    assert fuzz(mutant, 5000, 0, "far").returncode != 0
