@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch._C import DispatchKey
 from torch._prims_common import suggest_memory_format
 from torch.autograd import gradcheck, gradgradcheck
-from torchvision import tv_tensors
 
 from torchcrop_fast import functional
 
@@ -295,6 +294,8 @@ def _check_subclasses(case: Case, input: Tensor, expected: Tensor) -> None:
     assert_same(case.run(parameter), expected)
 
     if input.dim() >= 3:
+        from torchvision import tv_tensors
+
         image = tv_tensors.Image(input)
         assert type(case.run(image)) is type(torch.constant_pad_nd(image, ()))
         with tv_tensors.set_return_type("TVTensor"):
