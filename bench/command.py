@@ -1,6 +1,5 @@
 """``python -m torchcrop_fast bench``: runs the families, prints their tables, keeps the results."""
 
-import json
 import os
 import statistics
 import sys
@@ -16,7 +15,7 @@ from torchcrop_fast import _info, memory
 from torchcrop_fast._progress import progress
 
 from . import center_crop, layers, per_sample, sweep, view
-from .harness import LIMIT, LIMITS, OURS, Case, Timing, measure
+from .harness import LIMIT, LIMITS, OURS, Case, Timing, as_json, measure
 
 try:
     from tabulate import tabulate
@@ -58,7 +57,7 @@ def run(family: str | None, quick: bool, json_file: Path | None, plot: Path | No
         machine = {
             name: facts[name] for name in ("cpu", "cpu cores", "cpu features", "torchcrop_fast", "torch", "python")
         }
-        json_file.write_text(_as_json({"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows}))
+        json_file.write_text(as_json({"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows}))
         print(f"{json_file}: the results.")
     if plot:
         from .plot import draw
@@ -126,16 +125,6 @@ def _rows(family: str, case: Case, threads: int, timings: dict[str, Timing]) -> 
             "of_limit": timing.ratio(timings[LIMIT]),
             "ours_is_times_faster": timings[OURS].ratio(timing),
         }
-
-
-def _as_json(kept: dict[str, Any]) -> str:
-    """What is kept, a row a line, its figures to four digits: a committed file is read, and told apart, by line."""
-    rows = [
-        {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
-        for row in kept["rows"]
-    ]
-    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
-    return json.dumps(kept | {"rows": []}, indent=1).removesuffix("[]\n}") + f"[\n{lines}\n]\n}}\n"
 
 
 def _table(family: str, rows: list[Row], threads: int) -> str:

@@ -1,12 +1,14 @@
 """How one case is measured: all contenders on the same data, compared first, then timed in turn."""
 
+import json
 import math
 import random
 import statistics
 import timeit
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -53,34 +55,63 @@ class Timing:
     spread: float  # from the first to the third quartile of the rounds
     rounds: tuple[float, ...]
 
+    @classmethod
+    def of(cls, first: float, rounds: Sequence[float]) -> "Timing":
+        """Sum the rounds up."""
+        low, median, high = statistics.quantiles(rounds, n=4)
+        return cls(first, median, high - low, tuple(rounds))
+
     def ratio(self, other: "Timing") -> float:
         """How many times longer the other one took: the median over the rounds, each of which timed both in turn."""
         return statistics.median(theirs / ours for ours, theirs in zip(self.rounds, other.rounds, strict=True))
 
 
-def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
+class Timer(Protocol):
+    """Times calls, as timeit's does."""
+
+    def timeit(self, number: int) -> float:
+        """The seconds that so many calls take."""
+
+    def repeat(self, repeat: int, number: int) -> list[float]:
+        """The same, several times."""
+
+
+def copy_of(size: int) -> Run:
+    """A copy of so many bytes."""
+    source = torch.ones(size, dtype=torch.uint8)
+    target = torch.ones_like(source)
+    return lambda: target.copy_(source)
+
+
+def measure(
+    case: Case,
+    rounds: int,
+    seconds: float,
+    timer: Callable[[Run], Timer] = timeit.Timer,
+    copy: Callable[[int], Run] = copy_of,
+) -> dict[str, Timing]:
     """Compare the contenders' results, then time them in turn, round by round: A B C, C A B, and so on.
 
     Args:
         case: What to measure.
         rounds: How often each contender's turn comes.
         seconds: How long a turn lasts, at least; one call, where that takes longer.
+        timer: Makes what times a contender.
+        copy: Makes the limit: a copy of so many bytes.
 
     Raises:
         AssertionError: If a result isn't that of the reference.
     """
     runs = dict(case.make())
     firsts = check(case, runs)
-    source = torch.ones(max(case.bytes // 2, 1), dtype=torch.uint8)
-    target = torch.ones_like(source)
-    runs[LIMIT] = lambda: target.copy_(source)
+    runs[LIMIT] = copy(max(case.bytes // 2, 1))
     if case.fill:
         runs[FILL] = partial(torch.empty_like(runs[OURS]()).fill_, 1)
-    timers = {name: timeit.Timer(run) for name, run in runs.items()}
+    timers = {name: timer(run) for name, run in runs.items()}
     calls = {}
-    for name, timer in timers.items():
-        timer.timeit(1)
-        calls[name] = max(1, math.ceil(seconds / max(min(timer.repeat(3, 1)), 1e-9)))
+    for name, its_timer in timers.items():
+        its_timer.timeit(1)
+        calls[name] = max(1, math.ceil(seconds / max(min(its_timer.repeat(3, 1)), 1e-9)))
     rounds_of: dict[str, list[float]] = {name: [] for name in runs}
     rng = random.Random(0)
     for _ in range(rounds):
@@ -89,7 +120,7 @@ def measure(case: Case, rounds: int, seconds: float) -> dict[str, Timing]:
         for name in rng.sample(list(timers), len(timers)):
             timers[name].timeit(calls[name])
             rounds_of[name].append(timers[name].timeit(calls[name]) / calls[name] * 1e6)
-    return {name: _timing(firsts.get(name, math.nan), taken) for name, taken in rounds_of.items()}
+    return {name: Timing.of(firsts.get(name, math.nan), taken) for name, taken in rounds_of.items()}
 
 
 def check(case: Case, runs: Mapping[str, Run]) -> dict[str, float]:
@@ -121,6 +152,11 @@ def check(case: Case, runs: Mapping[str, Run]) -> dict[str, float]:
     return firsts
 
 
-def _timing(first: float, rounds: list[float]) -> Timing:
-    low, median, high = statistics.quantiles(rounds, n=4)
-    return Timing(first, median, high - low, tuple(rounds))
+def as_json(kept: dict[str, Any]) -> str:
+    """What is kept, its rows last and a row a line, their figures to four digits: a committed file is read by line."""
+    rows = [
+        {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
+        for row in kept["rows"]
+    ]
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    return json.dumps(kept | {"rows": []}, indent=1).removesuffix("[]\n}") + f"[\n{lines}\n]\n}}\n"

@@ -32,7 +32,7 @@ PHOTOS = (64, 3, 256, 256)
 
 def missing() -> list[str]:
     """The peers that aren't installed."""
-    return [name for name, module in PEERS.items() if not _installed(module)]
+    return [name for name, module in PEERS.items() if not installed(module)]
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -63,7 +63,8 @@ def cases(quick: bool) -> Iterator[Case]:
             )
 
 
-def _installed(module: str) -> bool:
+def installed(module: str) -> bool:
+    """Whether there is such a module; it is not imported."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # of its parent
@@ -78,14 +79,14 @@ def _draw(shape: tuple[int, ...], size: int, overhang: int, dtype: torch.dtype) 
 def _forward(shape: tuple[int, ...], size: int, overhang: int, border: str, dtype: torch.dtype) -> Mapping[str, Run]:
     x, offsets = _draw(shape, size, overhang, dtype)
     runs: dict[str, Run] = {OURS: partial(functional.crop_at, x, offsets, (size, size), padding_mode=border)}
-    runs["loop + stack"] = partial(_loop, x, offsets, size, overhang, border)
-    runs["gather by indexes"] = partial(_gather, x, offsets, size, overhang, border)
+    runs["loop + stack"] = partial(loop, x, offsets, size, overhang, border)
+    runs["gather by indexes"] = partial(gather, x, offsets, size, overhang, border)
     if overhang:
         runs["masks, one for each shift"] = partial(_masks, x, offsets, size, overhang, border)
     if overhang and dtype.is_floating_point:
         runs["grid_sample shift"] = partial(_grid_sample, x, offsets, size, overhang, border)
-    if _installed("kornia") and dtype.is_floating_point and not overhang:
-        runs["Kornia RandomCrop"] = _kornia(x, offsets, size)
+    if installed("kornia") and dtype.is_floating_point and not overhang:
+        runs["Kornia RandomCrop"] = kornia_crops(x, offsets, size)
     return runs
 
 
@@ -107,8 +108,8 @@ def _backward(shape: tuple[int, ...], size: int, overhang: int, border: str, dty
     ours = partial(functional.crop_at, leaf, offsets, (size, size), padding_mode=border)
     return {
         OURS: partial(train, ours),
-        "loop + stack": partial(train, partial(_loop, leaf, offsets, size, overhang, border)),
-        "gather by indexes": partial(train, partial(_gather, leaf, offsets, size, overhang, border)),
+        "loop + stack": partial(train, partial(loop, leaf, offsets, size, overhang, border)),
+        "gather by indexes": partial(train, partial(gather, leaf, offsets, size, overhang, border)),
     }
 
 
@@ -121,7 +122,8 @@ def _slices(x: Tensor, offsets: Tensor, size: int, overhang: int, border: str) -
         yield image[:, y : y + size, w : w + size]
 
 
-def _loop(x: Tensor, offsets: Tensor, size: int, overhang: int, border: str) -> Tensor:
+def loop(x: Tensor, offsets: Tensor, size: int, overhang: int, border: str) -> Tensor:
+    """A slice of each image: its place is read on the host."""
     return torch.stack(list(_slices(x, offsets, size, overhang, border)))
 
 
@@ -131,9 +133,10 @@ def _loop_into(out: Tensor, x: Tensor, offsets: Tensor, size: int, overhang: int
     return out
 
 
-def _gather(x: Tensor, offsets: Tensor, size: int, overhang: int, border: str) -> Tensor:
-    rows, columns = ((offsets + overhang)[:, d, None] + torch.arange(size) for d in (0, 1))
-    images, channels = torch.arange(x.size(0)), torch.arange(x.size(1))
+def gather(x: Tensor, offsets: Tensor, size: int, overhang: int, border: str) -> Tensor:
+    """One indexing by four tensors of indexes."""
+    rows, columns = ((offsets + overhang)[:, d, None] + torch.arange(size, device=x.device) for d in (0, 1))
+    images, channels = (torch.arange(x.size(d), device=x.device) for d in (0, 1))
     index = (images[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :])
     return _padded(x, overhang, border)[index]
 
@@ -162,7 +165,8 @@ def _grid_sample(x: Tensor, offsets: Tensor, size: int, overhang: int, border: s
     return F.grid_sample(padded, base + shift[:, None, None], mode="nearest", align_corners=False)
 
 
-def _kornia(x: Tensor, offsets: Tensor, size: int) -> Run:
+def kornia_crops(x: Tensor, offsets: Tensor, size: int) -> Run:
+    """Kornia's random crop, told where to crop."""
     from kornia.augmentation import RandomCrop
 
     crop = RandomCrop((size, size), p=1.0)
@@ -180,7 +184,7 @@ def _photos(layout: str, dtype: torch.dtype) -> Mapping[str, Run]:
     numbers: dict[str, Any] = {"mean": MEAN, "std": STD, "dtype": dtype, "layout": layout}
     runs: dict[str, Run] = {OURS: partial(functional.crop_mirror_normalize, photos, offsets, (224, 224), **numbers)}
     images = photos if layout == "CHW" else photos.permute(0, 3, 1, 2)
-    if _installed("torchvision"):
+    if installed("torchvision"):
         from torchvision.transforms.v2 import functional as v2
 
         def chain(images: Tensor) -> Tensor:
@@ -190,9 +194,9 @@ def _photos(layout: str, dtype: torch.dtype) -> Mapping[str, Run]:
 
         runs["torchvision v2"] = partial(chain, images)
         runs["torch.compile of torchvision v2"] = partial(torch.compile(chain, dynamic=False), images)
-    if _installed("nvidia.dali") and dtype != torch.bfloat16:
+    if installed("nvidia.dali") and dtype != torch.bfloat16:
         runs["DALI"] = _dali(photos, layout, dtype)
-    elif _installed("nvidia.dali"):  # it has no bfloat16
+    elif installed("nvidia.dali"):  # it has no bfloat16
         runs["DALI, float32"] = _dali(photos, layout, torch.float32)
         runs["DALI, float16"] = _dali(photos, layout, torch.float16)
     return runs

@@ -14,11 +14,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-from torchcrop_fast.bench import center_crop, command, harness, layers, per_sample, sweep, view
-from torchcrop_fast.bench.harness import LIMIT, LIMITS, OURS, Case, Timing, measure
 
 from torchcrop_fast import functional
 from torchcrop_fast.__main__ import main
+from torchcrop_fast.bench import center_crop, command, layers, per_sample, sweep, view
+from torchcrop_fast.bench.harness import LIMIT, LIMITS, OURS, Case, Timing, measure
 
 FAMILIES = {"layers": layers, "center_crop": center_crop, "view": view, "per_sample": per_sample, "sweep": sweep}
 GOOD = torch.arange(1.0, 5.0)
@@ -93,7 +93,7 @@ def test_a_timing_is_microseconds_a_call():
 
 
 def test_the_numbers_of_a_timing():
-    timing = harness._timing(5.0, [4.0, 1.0, 2.0, 3.0, 8.0, 6.0, 7.0])
+    timing = Timing.of(5.0, [4.0, 1.0, 2.0, 3.0, 8.0, 6.0, 7.0])
     assert timing == Timing(5.0, 4.0, 5.0, (4.0, 1.0, 2.0, 3.0, 8.0, 6.0, 7.0))
     ours, theirs = Timing(0, 2, 0, (1.0, 10.0, 2.0)), Timing(0, 3, 0, (3.0, 20.0, 2.0))
     assert ours.ratio(theirs) == 2  # round by round 3, 2 and 1; of the medians it would be 1.5
