@@ -1,0 +1,405 @@
+"""``make gpu-report``: builds, tests, checks and measures on a machine with a GPU, and tells how it came out.
+
+It needs torch, nvcc, ninja and pytest, no network, and less than eight minutes on an H100.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from .gpu_machine import LOGS, RESULTS, Program, architecture, file_name, gpu_name, refuse_without_gpu
+
+JOB = "make gpu-report"
+SECONDS = 480.0  # for everything
+TESTS = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_cuda.py"]
+SAMPLE = [*TESTS, "-m", "sampled"]
+
+METRICS = {
+    "dram__throughput.avg.pct_of_peak_sustained_elapsed": "DRAM, % of peak",
+    "dram__bytes.sum": "DRAM",
+    "gpu__time_duration.sum": "time",
+    "sm__throughput.avg.pct_of_peak_sustained_elapsed": "SM, % of peak",
+    "sm__warps_active.avg.pct_of_peak_sustained_active": "warps, % of most",
+    "launch__registers_per_thread": "registers",
+}
+
+Row = dict[str, Any]
+Told = list[dict[str, Any]]  # of each stage: its name, how it came out, whether well, its seconds
+
+
+def main() -> int:
+    """Do it all; 1 if something failed."""
+    if sys.argv[1:] == ["--profiled"]:
+        run_profiled()
+        return 0
+    refuse_without_gpu(JOB, ("ninja", "pytest", "setuptools"))
+    begin = time.monotonic()
+
+    def left() -> float:
+        return SECONDS - (time.monotonic() - begin)
+
+    told: Told = []
+    if not build(told):
+        return 1
+    check(told, left)
+    rows, notes = measure_all(told, lambda: left() - 45)
+    profile = profiled(told, left)
+
+    from .harness import as_json
+
+    report: dict[str, Any] = {
+        "machine": machine(),
+        "stages": told,
+        "notes": notes,
+        "ncu": profile,
+        "goals": goals_of(rows),
+    }
+    report |= {"seconds": round(time.monotonic() - begin), "rows": rows}
+    stem = f"gpu-{file_name(gpu_name())}"
+    (RESULTS / f"{stem}.json").write_text(as_json(report))
+    markdown = as_markdown(report)
+    (RESULTS / f"{stem}.md").write_text(markdown)
+    print(f"\n{RESULTS / stem}.json and .md: the results.\n\n{markdown}")
+    return 0 if all(stage["good"] for stage in told) else 1
+
+
+def tell(told: Told, name: str, outcome: str, good: bool, seconds: float) -> None:
+    """Note how a stage came out, and print it at once."""
+    told.append({"stage": name, "outcome": outcome, "good": good, "seconds": round(seconds, 1)})
+    print(f"[{seconds:5.1f} s] {name}: {outcome}", flush=True)
+
+
+def show_end(program: Program, lines: int = 40) -> None:
+    """Print the end of what a program that failed has printed."""
+    print(f"{program.log}:", *program.output.splitlines()[-lines:], sep="\n    ", flush=True)
+
+
+def build(told: Told) -> bool:
+    """Build the libraries into the source tree, for this GPU alone."""
+    environment = {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": architecture()}
+    program = Program("build", [sys.executable, "setup.py", "build_ext", "--inplace"], 300, environment)
+    # What `make` has built into the source tree for another environment is there no more.
+    (LOGS.parent / ".venv").unlink(missing_ok=True)
+    good = program.wait() == 0
+    tell(told, "build", f"for {architecture()}" if good else "failed", good, program.seconds)
+    if not good:
+        show_end(program)
+    return good
+
+
+def check(told: Told, left: Callable[[], float]) -> None:
+    """The GPU tests, and beside them compute-sanitizer over a sample."""
+    seconds = max(left() - 200, 60)
+    workers = ["-p", "xdist.plugin", "-n", str(min(os.cpu_count() or 1, 4))] if find_spec("xdist") else []
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # whatever else is installed there
+    uncached = {**alone, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    programs = [
+        Program("GPU tests", [*TESTS, *workers, "-k", "not huge"], seconds, alone),
+        Program("GPU tests of 2^31 elements", [*TESTS, "-k", "huge"], seconds, alone),
+        Program("sample, each allocation by itself", SAMPLE, seconds, uncached),
+    ]
+    sanitizer = shutil.which("compute-sanitizer")
+    for tool in ("memcheck", "initcheck"):
+        if sanitizer is None:
+            tell(told, f"compute-sanitizer {tool}", "left out: there is no compute-sanitizer here", True, 0)
+            continue
+        # torch itself makes calls of the runtime that fail, and copes.
+        options = ["--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9"]
+        programs.append(Program(f"compute-sanitizer {tool}", [sanitizer, *options, *SAMPLE], seconds, uncached))
+    for program in programs:
+        status = program.wait()
+        outcome, good = outcome_of(program.output, status)
+        tell(told, program.name, outcome, good, program.seconds)
+        if not good:
+            show_end(program)
+
+
+def outcome_of(output: str, status: int | None) -> tuple[str, bool]:
+    """What a run of pytest says last, and compute-sanitizer around it; and whether all is well."""
+    tests = re.findall(r"^=* ?((?:\d+ \w+, )*\d+ \w+) in [\d.]+ ?s.*$", output, re.MULTILINE)
+    errors = re.findall(r"^=+ (ERROR SUMMARY: .+)$", output, re.MULTILINE)
+    if status is None:
+        return "ended, since it took too long", False
+    if not tests:
+        return f"failed with status {status}", False
+    good = status == 0 and "passed" in tests[-1]
+    return ", ".join([tests[-1], *errors[-1:]]), good
+
+
+def measure_all(
+    told: Told,
+    left: Callable[[], float],
+    place: Any = None,
+    clocks: Mapping[str, Any] | None = None,
+    rounds: int = 11,
+    seconds: float = 4e-3,
+) -> tuple[list[Row], list[str]]:
+    """Measure every case by every clock, until time is up.
+
+    Args:
+        told: The stages so far.
+        left: How many seconds are left.
+        place: Where and how large; default on this GPU.
+        clocks: What times a contender, by name; default launch to launch, and in a graph.
+        rounds: How often each contender's turn comes.
+        seconds: How long a turn lasts.
+
+    Returns:
+        A row for each contender and clock, and what else there is to say.
+    """
+    import torch
+
+    from . import gpu_cases
+    from .gpu_goals import EAGER, GRAPH
+    from .gpu_timers import EventTimer, GraphTimer
+
+    begin = time.monotonic()
+    if place is None:
+        new_stream: Any = torch.cuda.Stream
+        torch.cuda.set_stream(new_stream())  # the default one cannot be captured
+        place = gpu_cases.Place(cache=torch.cuda.get_device_properties(0).L2_cache_size)
+    notes = [f"{name} is not installed, and so was not measured." for name in gpu_cases.missing()]
+    rows: list[Row] = []
+    good = True
+    for case in gpu_cases.cases(place):
+        if left() < 0:
+            notes.append(f"{case.name}, {case.what}: left out, since time was up.")
+            rows.append(no_row(case))
+            continue
+        found, told_of = measure_case(case, place, clocks or {EAGER: EventTimer, GRAPH: GraphTimer}, rounds, seconds)
+        good = good and bool(found)
+        rows += found or [no_row(case)]
+        notes += told_of
+        if place.device == "cuda":
+            torch.cuda.empty_cache()
+    count = len({(row["case"], row["what"]) for row in rows if row["contender"]})
+    tell(told, "benchmarks", f"{count} cases", good, time.monotonic() - begin)
+    return rows, notes
+
+
+def no_row(case: Any) -> Row:
+    """Stands for a case without figures, so that its goals are not taken for met."""
+    return {"case": case.name, "what": case.what, "contender": "", "clock": "", "goals": list(case.goals)}
+
+
+def measure_case(
+    case: Any, place: Any, clocks: Mapping[str, Any], rounds: int, seconds: float
+) -> tuple[list[Row], list[str]]:
+    """One case by every clock; no rows if ours or the reference fails, or a result is wrong."""
+    from .gpu_cases import ON_THE_HOST
+    from .gpu_goals import GRAPH
+    from .harness import OURS, Timing, measure
+
+    name = f"{case.name}, {case.what}"
+    notes: list[str] = []
+    rows: list[Row] = []
+    try:
+        runs = dict(case.make())
+    except (RuntimeError, TypeError, ValueError) as error:
+        return [], [f"{name}: failed: {first_line(error)}"]
+    reference = list(runs)[1]
+    for clock, timer in clocks.items():
+        able = {contender: run for contender, run in runs.items() if clock != GRAPH or contender not in ON_THE_HOST}
+        if reference not in able:  # then the next one is what results are compared with
+            able = {OURS: able.pop(OURS), **able}
+        for contender, run in list(able.items()):
+            try:
+                timer(run).timeit(1)
+            except Exception as error:  # a peer's, whatever it is, must not end the report
+                notes.append(f"{name}: {contender} failed ({clock}): {first_line(error)}")
+                del able[contender]
+        if OURS not in able or len(able) < 2:
+            if clock != GRAPH:
+                return [], notes
+            continue
+        try:
+            timings: dict[str, Timing] = measure(
+                dataclasses.replace(case, make=lambda able=able: able), rounds, seconds, timer, place.copy_of
+            )
+        except (AssertionError, RuntimeError) as error:
+            return [], [*notes, f"{name}: wrong or failed ({clock}): {first_line(error)}"]
+        rows += rows_of(case, clock, timings)
+    return rows, notes
+
+
+def first_line(error: BaseException) -> str:
+    """What it says first."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def rows_of(case: Any, clock: str, timings: Mapping[str, Any]) -> Iterator[Row]:
+    """A row for each contender."""
+    from .harness import LIMIT, OURS
+
+    for contender, timing in timings.items():
+        yield {
+            "case": case.name,
+            "what": case.what,
+            "contender": contender,
+            "clock": clock,
+            "median_us": timing.median,
+            "spread_us": timing.spread,
+            "gb_per_s": case.bytes / timing.median / 1e3,
+            "of_limit": timing.ratio(timings[LIMIT]),
+            "ours_is_times_faster": timings[OURS].ratio(timing),
+            "goals": list(case.goals),
+        }
+
+
+def run_profiled() -> None:
+    """Run ours once for each case that ncu looks at: each is one launch."""
+    from . import gpu_cases
+
+    for case in gpu_cases.cases(gpu_cases.Place(most_copies=2)):
+        if case.profiled:
+            next(iter(case.make().values()))()
+
+
+def profiled(told: Told, left: Callable[[], float]) -> list[Row]:
+    """What ncu says of the main kernels, a row for each case."""
+    from . import gpu_cases
+
+    ncu = shutil.which("ncu")
+    if ncu is None:
+        tell(told, "ncu", "left out: there is no ncu here", True, 0)
+        return []
+    # The GPU's clocks are left as they are.
+    options = ["--csv", "--clock-control", "none", "--metrics", ",".join(METRICS)]
+    options += ["--kernel-name-base", "demangled", "--kernel-name", "regex:torchcrop_fast"]
+    program = Program("ncu", [ncu, *options, sys.executable, "-m", "bench.gpu", "--profiled"], max(left(), 30))
+    status = program.wait()
+    names = [f"{case.name}, {case.what}" for case in gpu_cases.cases(gpu_cases.Place()) if case.profiled]
+    rows = profile_of(program.output, names)
+    refused = re.findall(r"^==ERROR== (.+)$", program.output, re.MULTILINE)
+    if refused and not rows:  # it may not read the counters, say
+        tell(told, "ncu", f"no figures: {refused[0]}", True, program.seconds)
+        return []
+    good = status == 0 and len(rows) == len(names)
+    tell(told, "ncu", f"{len(rows)} of {len(names)} kernels", good, program.seconds)
+    if not good:
+        show_end(program)
+    return rows
+
+
+def profile_of(output: str, names: Sequence[str]) -> list[Row]:
+    """What ncu's table holds, a row for each launch: they came in the order of these cases."""
+    lines = output.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith('"ID"')), len(lines))
+    launches: dict[str, Row] = {}
+    for line in csv.DictReader(io.StringIO("\n".join(lines[start:]))):
+        if line.get("Metric Name") not in METRICS or line["ID"] is None:
+            continue
+        row = launches.setdefault(line["ID"], {"case": "", "kernel": short_name(line["Kernel Name"])})
+        row[METRICS[line["Metric Name"]]] = f"{line['Metric Value']} {line['Metric Unit']}".removesuffix(" %")
+    if len(launches) == len(names):
+        for row, name in zip(launches.values(), names, strict=True):
+            row["case"] = name
+    return list(launches.values())
+
+
+def short_name(kernel: str) -> str:
+    """A kernel's name with its template's arguments, without namespaces, parameters and casts."""
+    name = kernel.rpartition("(")[0].removeprefix("void ")
+    return re.sub(r"(?:\w+|<unnamed>|\(anonymous namespace\))::|\((?:bool|int)\)", "", name)
+
+
+def machine() -> dict[str, str]:
+    """The GPU and what drives it."""
+    import torch
+
+    from torchcrop_fast import _info
+
+    properties = torch.cuda.get_device_properties(0)
+    smi = shutil.which("nvidia-smi")
+    driver = ""
+    if smi:
+        query = Program(
+            "nvidia-smi", [smi, "--query-gpu=driver_version,clocks.sm,clocks.mem", "--format=csv,noheader"], 20
+        )
+        driver = query.output.strip() if query.wait() == 0 else ""
+    facts = _info.facts()
+    return {
+        "gpu": properties.name,
+        "multiprocessors": str(properties.multi_processor_count),
+        "L2": f"{properties.L2_cache_size / 2**20:.0f} MiB",
+        "memory": f"{properties.total_memory / 2**30:.0f} GiB",
+        "driver, clocks": driver,
+        "torch": facts["torch"],
+        "torchcrop_fast": facts["torchcrop_fast"],
+        "built with": facts["built with"],
+        "python": facts["python"],
+        "cpu": facts["cpu"],
+    }
+
+
+def goals_of(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Each goal's verdict."""
+    from .gpu_goals import judge
+
+    return [verdict.as_dict() for verdict in judge(rows)]
+
+
+def as_markdown(report: Mapping[str, Any]) -> str:
+    """The report to read; the goals come last."""
+    parts = [f"# torchcrop_fast on {report['machine']['gpu']}"]
+    parts.append(", ".join(f"{name}: {fact}" for name, fact in report["machine"].items() if name != "gpu") + ".")
+    stages = [(stage["stage"], stage["outcome"], f"{stage['seconds']:.0f}") for stage in report["stages"]]
+    parts += ["## Checks", table(("stage", "outcome", "seconds"), stages)]
+    parts.append(
+        "## Times\n\nMedians of the rounds, in which all take their turns in random order; inputs rotate beyond the L2"
+        " cache. A case's bytes are what it must read and write, each byte once; % of the copy is the share of the"
+        " speed of a device copy of as many bytes in the same rounds. Launch to launch includes the host's work; in a"
+        " graph the GPU works alone, and the last columns go by that where it is there. torch.compile's own graphs are"
+        " off, since all contenders are replayed in ours. With out= it is the kernel alone, else the whole call."
+    )
+    parts.append(table(TIME_HEADERS, time_lines(report["rows"])))
+    if report["notes"]:
+        parts.append("\n".join(f"- {note}" for note in report["notes"]))
+    if report["ncu"]:
+        headers = ("case", "kernel", *METRICS.values())
+        lines = [[str(row.get(header, "")) for header in headers] for row in report["ncu"]]
+        parts += ["## What ncu says of the kernels", table(headers, lines)]
+    lines = []
+    for goal in report["goals"]:
+        worst = "not measured" if goal["worst"] is None else f"{goal['worst']:.2f}"
+        outcome = "**met**" if goal["met"] else "**missed**" if goal["worst"] is not None else "open"
+        lines.append([goal["goal"], f"{goal['wanted']:.2f}", worst, outcome, goal["case"], goal["clock"]])
+    parts += ["## Goals", table(("goal", "wanted", "worst", "", "the worst case", "clock"), lines)]
+    parts.append(f"All took {report['seconds']} seconds.")
+    return "\n\n".join(parts) + "\n"
+
+
+TIME_HEADERS = ("case", "what", "contender", "us, launch to launch", "us, graph", "GB/s", "% of the copy", "ours is")
+
+
+def time_lines(rows: Iterable[Row]) -> Iterator[Sequence[str]]:
+    """A line for each contender of a case, its clocks side by side."""
+    from .gpu_goals import EAGER, GRAPH
+
+    by_contender: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in rows:
+        if row["contender"]:
+            by_contender.setdefault((row["case"], row["what"], row["contender"]), {})[row["clock"]] = row
+    for key, clocks in by_contender.items():
+        times = [f"{clocks[clock]['median_us']:,.1f}" if clock in clocks else "" for clock in (EAGER, GRAPH)]
+        best = clocks.get(GRAPH) or clocks[EAGER]
+        faster = f"{best['ours_is_times_faster']:.2f} times faster"
+        yield (*key, *times, f"{best['gb_per_s']:,.0f}", f"{100 * best['of_limit']:.0f}", faster)
+
+
+def table(headers: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [headers, ["---"] * len(headers), *lines]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
