@@ -63,6 +63,13 @@ format: $(BUILT)  ## put all code into the style that lint asks for
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.h' '*.cpp' '*.cu')
 
+.PHONY: gpu-report gpu-tune
+gpu-report:  ## on a machine with a GPU: build, test, check and measure there, with PYTHON's own torch
+	@$(PYTHON) -m bench.gpu
+
+gpu-tune:  ## on a machine with a GPU: time what the kernels leave open, and recommend
+	@$(PYTHON) -m bench.gpu_tune
+
 check-torch:  ## build against another torch and verify there, as in make check-torch TORCH=2.11.0
 	@$(PYTHON) setup.py --check-tools
 	@echo "Installing torch $(TORCH) into $(OTHER_VENV), building against it, verifying: some minutes."
