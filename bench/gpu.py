@@ -130,8 +130,9 @@ def outcome_of(output: str, status: int | None) -> tuple[str, bool]:
         return "ended, since it took too long", False
     if not tests:
         return f"failed with status {status}", False
-    good = status == 0 and "passed" in tests[-1]
-    return ", ".join([tests[-1], *errors[-1:]]), good
+    good = status == 0 and "passed" in tests[-1] and not re.search("failed|error", tests[-1])
+    good = good and all(re.match(r"ERROR SUMMARY: 0 ", error) for error in errors)
+    return ", ".join([tests[-1], *dict.fromkeys(errors)]), good
 
 
 def measure_all(
@@ -354,11 +355,12 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     stages = [(stage["stage"], stage["outcome"], f"{stage['seconds']:.0f}") for stage in report["stages"]]
     parts += ["## Checks", table(("stage", "outcome", "seconds"), stages)]
     parts.append(
-        "## Times\n\nMedians of the rounds, in which all take their turns in random order; inputs rotate beyond the L2"
-        " cache. A case's bytes are what it must read and write, each byte once; % of the copy is the share of the"
-        " speed of a device copy of as many bytes in the same rounds. Launch to launch includes the host's work; in a"
-        " graph the GPU works alone, and the last columns go by that where it is there. torch.compile's own graphs are"
-        " off, since all contenders are replayed in ours. With out= it is the kernel alone, else the whole call."
+        "## Times\n\nMedians of the rounds, in which all take their turns in random order, ± from their first to their"
+        " third quartile; inputs rotate beyond the L2 cache. A case's bytes are what it must read and write, each byte"
+        " once; % of the copy is the share of the speed of a device copy of as many bytes in the same rounds. Launch to"
+        " launch includes the host's work; in a graph the GPU works alone, and the last columns go by that where it is"
+        " there. torch.compile's own graphs are off, since all contenders are replayed in ours. With out= it is the"
+        " kernel alone, else the whole call."
     )
     parts.append(table(TIME_HEADERS, time_lines(report["rows"])))
     if report["notes"]:
@@ -389,7 +391,10 @@ def time_lines(rows: Iterable[Row]) -> Iterator[Sequence[str]]:
         if row["contender"]:
             by_contender.setdefault((row["case"], row["what"], row["contender"]), {})[row["clock"]] = row
     for key, clocks in by_contender.items():
-        times = [f"{clocks[clock]['median_us']:,.1f}" if clock in clocks else "" for clock in (EAGER, GRAPH)]
+        times = [
+            f"{clocks[clock]['median_us']:,.1f} ± {clocks[clock]['spread_us']:,.1f}" if clock in clocks else ""
+            for clock in (EAGER, GRAPH)
+        ]
         best = clocks.get(GRAPH) or clocks[EAGER]
         faster = f"{best['ours_is_times_faster']:.2f} times faster"
         yield (*key, *times, f"{best['gb_per_s']:,.0f}", f"{100 * best['of_limit']:.0f}", faster)

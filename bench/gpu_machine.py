@@ -19,7 +19,7 @@ LOGS = ROOT / "build" / "gpu"
 def refuse_without_gpu(job: str, modules: Sequence[str]) -> None:
     """End in one sentence if something is missing that a job needs."""
     for module in ("torch", *modules):
-        if find_spec(module) is None:
+        if find_spec(module) is None and shutil.which(module) is None:  # ninja may be a program
             sys.exit(f"{job} needs {module}, and {sys.executable} has none: name another Python with PYTHON=.")
     import torch
 

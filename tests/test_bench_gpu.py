@@ -233,6 +233,8 @@ def test_the_worst_case_is_named() -> None:
             9,
             ("9 passed, ERROR SUMMARY: 2 errors", False),
         ),
+        ("9 passed in 4s\n========= ERROR SUMMARY: 2 errors\n", 0, ("9 passed, ERROR SUMMARY: 2 errors", False)),
+        ("1 failed, 9 passed in 4s", 0, ("1 failed, 9 passed", False)),
         ("Segmentation fault", -11, ("failed with status -11", False)),
         ("9 passed in 4s", None, ("ended, since it took too long", False)),
     ],
@@ -274,8 +276,8 @@ def test_the_report_to_read() -> None:
     lines = text.splitlines()
     assert lines[0] == "# torchcrop_fast on Some GPU"
     assert "| GPU tests | 9 passed | 12 |" in lines
-    assert "| a | pad | torchcrop_fast | 10.0 | 10.0 | 2,000 | 90 | 1.00 times faster |" in lines
-    assert "| b/c | pad | torchcrop_fast | 10.0 |  | 2,000 | 90 | 1.00 times faster |" in lines
+    assert "| a | pad | torchcrop_fast | 10.0 ± 1.0 | 10.0 ± 1.0 | 2,000 | 90 | 1.00 times faster |" in lines
+    assert "| b/c | pad | torchcrop_fast | 10.0 ± 1.0 |  | 2,000 | 90 | 1.00 times faster |" in lines
     assert "- Kornia is not installed, and so was not measured." in lines
     assert "| mixed pad, the same | 0.90 | 0.93 | **met** | a, pad | graph |" in lines
     assert sum("| open |" in line for line in lines) == len(GOALS) - 1

@@ -325,7 +325,7 @@ def test_the_current_stream_is_used_and_nothing_waits(name: str) -> None:
     with torch.cuda.stream(stream):
         job(*arguments)  # kernels are loaded, memory is there
         stream.synchronize()
-        torch.cuda._sleep(300_000_000)  # cycles
+        torch.cuda._sleep(600_000_000)  # cycles
         for argument, tensor in zip(arguments, ready, strict=True):
             argument.copy_(tensor)
         result = job(*arguments)
