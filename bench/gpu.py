@@ -114,7 +114,12 @@ def check(told: Told, left: Callable[[], float]) -> None:
         # torch itself makes calls of the runtime that fail, and copes.
         options = ["--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9"]
         programs.append(Program(f"compute-sanitizer {tool}", [sanitizer, *options, *SAMPLE], seconds, uncached))
-    for program in programs:
+    while programs:
+        program = next((program for program in programs if program.ended()), None)
+        if program is None:
+            time.sleep(0.1)
+            continue
+        programs.remove(program)
         status = program.wait()
         outcome, good = outcome_of(program.output, status)
         tell(told, program.name, outcome, good, program.seconds)
