@@ -135,6 +135,11 @@ def setting_of(choice: Choice, value: int | None) -> str:
     return choice.macro if value is None else f"{choice.macro}={value}"
 
 
+def compiler() -> list[str]:
+    """How a program is compiled, but for its flags and sources."""
+    return [str(nvcc()), "-O3", "-std=c++20", "--expt-relaxed-constexpr", f"-I{KERNELS}"]
+
+
 def build(flags: Mapping[str, Flags], built: Mapping[str, str]) -> dict[str, str]:
     """Compile a program for each setting, as many at a time as there are cores.
 
@@ -154,8 +159,7 @@ def build(flags: Mapping[str, Flags], built: Mapping[str, str]) -> dict[str, str
             if name == AGAIN:
                 continue
             programs[name] = str(folder / file_name(name))
-            command = [str(nvcc()), "-O3", "-std=c++20", "--expt-relaxed-constexpr", arch]
-            command += [f"-I{KERNELS}", *flags[name], *sources]
+            command = [*compiler(), arch, *flags[name], *sources]
             running[name] = Program(f"nvcc {name}", [*command, "-o", programs[name]], 300)
         for name, program in list(running.items()):
             if program.ended():

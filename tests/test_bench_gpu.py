@@ -436,3 +436,16 @@ def test_settings_whose_results_differ_are_found() -> None:
     figures = tuned(t128=(1, 1))
     assert gpu_tune.disagreements(figures) == []
     assert gpu_tune.disagreements([*figures, replace(figures[-1], checksum="78")]) == ["THREADS=128, tiny"]
+
+
+def test_every_choice_is_one_that_the_kernels_offer() -> None:
+    offered, absent = gpu_tune.offered_choices(gpu_tune.CHOICES, gpu_tune.kernel_text())
+    assert (offered, absent) == (list(gpu_tune.CHOICES), [])
+
+
+@pytest.mark.skipif(gpu_machine.nvcc() is None, reason="there is no nvcc")
+def test_the_program_that_is_timed_compiles(tmp_path: Path) -> None:
+    source, result = ROOT / "bench" / "gpu_tune.cu", tmp_path / "result.o"
+    command = [*gpu_tune.compiler(), "-arch=sm_90", "-Werror=all-warnings", "-c", str(source), "-o", str(result)]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
