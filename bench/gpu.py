@@ -313,7 +313,7 @@ def profile_of(output: str, names: Sequence[str]) -> list[Row]:
 
 def short_name(kernel: str) -> str:
     """A kernel's name with its template's arguments, without namespaces, parameters and casts."""
-    name = kernel.rpartition("(")[0].removeprefix("void ")
+    name = re.sub(r"\([^()]*\)$", "", kernel).removeprefix("void ")
     return re.sub(r"(?:\w+|<unnamed>|\(anonymous namespace\))::|\((?:bool|int)\)", "", name)
 
 

@@ -258,6 +258,7 @@ def test_what_ncu_says() -> None:
         {"case": "second", "kernel": "other_kernel<int>", "registers": "32 register/thread"},
     ]
     assert [row["case"] for row in gpu.profile_of(NCU, ["first"])] == ["", ""]  # whose is whose?
+    assert gpu.short_name("copy_rows_kernel") == "copy_rows_kernel"
     assert gpu.profile_of("==ERROR== ERR_NVGPUCTRPERM\n", ["first"]) == []
 
 
