@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-
 from torchcrop_fast.bench import gpu, gpu_cases, gpu_machine, gpu_timers, gpu_tune
 from torchcrop_fast.bench.gpu_goals import EAGER, GOALS, GRAPH, Goal, judge
 from torchcrop_fast.bench.harness import LIMIT, OURS
