@@ -14,11 +14,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
+from torchcrop_fast.bench import center_crop, command, layers, per_sample, sweep, view
+from torchcrop_fast.bench.harness import LIMIT, LIMITS, OURS, Case, Timing, measure
 
 from torchcrop_fast import functional
 from torchcrop_fast.__main__ import main
-from torchcrop_fast.bench import center_crop, command, layers, per_sample, sweep, view
-from torchcrop_fast.bench.harness import LIMIT, LIMITS, OURS, Case, Timing, measure
 
 FAMILIES = {"layers": layers, "center_crop": center_crop, "view": view, "per_sample": per_sample, "sweep": sweep}
 GOOD = torch.arange(1.0, 5.0)
