@@ -33,16 +33,47 @@ if importlib.util.find_spec("torch") is None:
     )
 
 import torch  # noqa: E402
+
+
+def find_cuda() -> bool:
+    """Whether to build for GPUs: FORCE_CUDA=1 or 0 says it, or whether there is one. Names the toolkit in CUDA_HOME."""
+    if os.environ.get("FORCE_CUDA", "1" if torch.cuda.is_available() else "0") != "1":
+        return False
+    if torch.version.cuda is None:
+        sys.exit("FORCE_CUDA=1 asks for a build for GPUs, and the torch that is installed has no CUDA.")
+    nvcc = shutil.which("nvcc")
+    homes = [os.environ.get("CUDA_HOME"), nvcc and Path(nvcc).resolve().parents[1]]  # nvcc may be a script elsewhere
+    homes += ["/usr/local/cuda", f"/usr/local/cuda-{torch.version.cuda}"]
+    for home in filter(None, homes):
+        if Path(home, "include", "cuda_runtime.h").exists():
+            os.environ["CUDA_HOME"] = str(home)
+            break
+    else:
+        sys.exit(
+            f"A build for GPUs needs the CUDA {torch.version.cuda} toolkit, and there is none in"
+            f" {', '.join(map(str, filter(None, homes)))}: set CUDA_HOME to its folder, or FORCE_CUDA=0."
+        )
+    if not torch.cuda.is_available():
+        os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
+    return True
+
+
+WITH_CUDA = find_cuda()  # before torch.utils.cpp_extension reads CUDA_HOME
+
 from setuptools import setup  # noqa: E402
 from torch.utils import cpp_extension  # noqa: E402
 
 ROOT = Path(__file__).parent
 OPS_LIBRARY = "torchcrop_fast.libtorchcrop_fast"
 OPS_SOURCES = sorted(
-    str(path.relative_to(ROOT)) for room in ("kernels", "ops") for path in ROOT.glob(f"csrc/{room}/*.cpp")
+    str(path.relative_to(ROOT))
+    for suffix in ("cpp", "cu")
+    for path in ROOT.glob(f"csrc/*/*.{suffix}")
+    if WITH_CUDA or (path.suffix == ".cpp" and path.name != "cuda.cpp")
 )
 HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.h"))
 FLAGS = ["-O3", "-g0", "-std=c++20", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+NVCC_FLAGS = ["-O3", "-std=c++20", "--expt-relaxed-constexpr"]
 
 
 class BuildLibraries(cpp_extension.BuildExtension):
@@ -69,6 +100,7 @@ class BuildLibraries(cpp_extension.BuildExtension):
             f"TORCH_VERSION = {torch.__version__!r}\n"
             f"COMPILER = {cpp_extension.get_cxx_compiler()!r}\n"
             f"FLAGS = {' '.join(FLAGS)!r}\n"
+            f"CUDA_VERSION = {torch.version.cuda if WITH_CUDA else None!r}\n"
         )
 
     def package_folder(self) -> str:
@@ -77,12 +109,14 @@ class BuildLibraries(cpp_extension.BuildExtension):
 
 def library(name: str, sources: list[str], link: list[str], **kwargs):
     """Describe one of the two libraries."""
-    return cpp_extension.CppExtension(
+    has_cuda = any(source.endswith(".cu") for source in sources)
+    extension = cpp_extension.CUDAExtension if has_cuda else cpp_extension.CppExtension
+    return extension(
         name,
         sources,
         include_dirs=[str(ROOT / "csrc" / "include")],
         depends=HEADERS,
-        extra_compile_args={"cxx": FLAGS},
+        extra_compile_args={"cxx": FLAGS, "nvcc": NVCC_FLAGS},
         extra_link_args=["-fopenmp", "-Wl,--as-needed", *link],
         **kwargs,
     )

@@ -1,10 +1,15 @@
 """The GPU's kernels without a GPU: the same sources compiled by g++, under sanitizers and a watch on every access."""
 
+import os
 import shutil
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils import cpp_extension
 
 ROOT = Path(__file__).parents[1]
 KERNELS = ROOT / "csrc/kernels"
@@ -80,6 +85,53 @@ def test_very_many_random_cases(sanitized, stem):
         check(sanitized(stem, IN_64_BITS), stem, 5000, range(200, 202))
     if stem == "window":
         check(sanitized(stem), stem, 10_000, [300], "far")
+
+
+# What ops/cuda.cpp calls.
+OPS_SOURCES = ("check", "geometry", "kernel_arguments", "output_cache", "placed_windows")
+
+
+@pytest.fixture(scope="module")
+def emulated_ops(tmp_path_factory):
+    """A library that registers the ops for CUDA, with the emulated kernels."""
+    folder = tmp_path_factory.mktemp("ops")
+    compiler = [*SANITIZED, "-fPIC", "-fvisibility=hidden", "-fno-sanitize=vptr", "-DTORCHCROP_FAST_EMULATED"]
+    includes = [f"-isystem{path}" for path in cpp_extension.include_paths()]
+    for stem in FUZZERS:
+        compile_kernel(compiler, stem, folder / f"{stem}.o")
+    subprocess.run([*compiler, *includes, "-c", ROOT / "csrc/ops/cuda.cpp", "-o", folder / "cuda.o"], check=True)
+    built = ROOT / "build" / f"torch-{torch.__version__}-{sysconfig.get_config_var('SOABI')}" / "csrc/ops"
+    objects = [*folder.glob("*.o")]
+    for stem in OPS_SOURCES:
+        source, ready = ROOT / f"csrc/ops/{stem}.cpp", built / f"{stem}.o"
+        if not ready.exists() or ready.stat().st_mtime < source.stat().st_mtime:
+            ready = folder / f"{stem}.o"
+            subprocess.run([*GXX, "-fPIC", *includes, "-c", source, "-o", ready], check=True)
+        objects.append(ready)
+    libraries = [f"-L{path}" for path in cpp_extension.library_paths()]
+    return link([*compiler, "-shared"], folder / "libemulated.so", *objects, *libraries, "-ltorch_cpu", "-lc10")
+
+
+def run_ops(library, one_of):
+    names = ("libasan.so", "libubsan.so")
+    sanitizers = [subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip() for name in names]
+    environment = {**os.environ, "LD_PRELOAD": " ".join(sanitizers), "ASAN_OPTIONS": "detect_leaks=0"}
+    command = [sys.executable, ROOT / "tests/emulated_ops.py", library, str(one_of)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    return [int(line.split()[1]) for line in done.stdout.splitlines()]
+
+
+def test_a_sample_of_the_ops_cases(emulated_ops):
+    assert min(run_ops(emulated_ops, one_of=15)) > 5
+
+
+@pytest.mark.emulation
+def test_every_case_of_the_ops(emulated_ops):
+    pad, crop_at, normalize = run_ops(emulated_ops, one_of=1)
+    assert pad > 9000
+    assert crop_at > 100
+    assert normalize > 400
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/view_as_real.h>
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
@@ -19,6 +18,7 @@
 #include "../kernels/window_cpu.h"
 #include "check.h"
 #include "geometry.h"
+#include "kernel_arguments.h"
 #include "output_cache.h"
 #include "placed_windows.h"
 
@@ -56,7 +56,8 @@ Stores stores_for(int64_t bytes, Memory memory) {
 int64_t grain(int element_size, bool whole_rows) { return whole_rows ? kGrainBytes / element_size : kGrainElements; }
 
 // Runs a window whose output has so many elements.
-void run(const Window& window, int64_t numel, Memory memory) {
+void run(Window window, int64_t numel, Memory memory) {
+  order_for_reading(window);
   const WindowDim& column = window.dim[std::max(window.dims - 1, 0)];
   const bool whole_rows = window.dims > 0 && column.in_stride == 1 && column.out_stride == 1;
   const int64_t part = grain(window.element_size, whole_rows);
@@ -98,14 +99,6 @@ void run_all(int64_t windows, const at::Tensor& out, bool whole_rows, Memory mem
   for_each_part(numel, size, grain(element_size, whole_rows), [&](int64_t i, int64_t begin, int64_t end) {
     copy_window_cpu(window_of(i), begin, end, stores);
   });
-}
-
-c10::DimVector concrete(c10::SymIntArrayRef pad) {
-  c10::DimVector entries;
-  for (const c10::SymInt& entry : pad) {
-    entries.push_back(entry.guard_int(__FILE__, __LINE__));
-  }
-  return entries;
 }
 
 at::Tensor pad_symint_cpu(
@@ -250,23 +243,6 @@ void crop_at_out_symint_cpu(
   crop_at_out_cpu(input, offsets, concrete(size), flip, padding_mode, fill, out);
 }
 
-Real real_type(const char* op, at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kHalf:
-      return Real::kHalf;
-    case at::kBFloat16:
-      return Real::kBFloat16;
-    case at::kFloat:
-      return Real::kFloat;
-    case at::kDouble:
-      return Real::kDouble;
-    default:
-      TORCH_CHECK(
-          false, op, ": its gradient must be of a real or complex dtype of 2 bytes and more, got ",
-          c10::getDtypeNames(dtype).first);
-  }
-}
-
 // Adds up all that pad shows of each element. A complex number is two real ones.
 at::Tensor pad_adjoint_cpu(
     const at::Tensor& grad, c10::SymIntArrayRef pad, c10::SymIntArrayRef input_size, std::string_view mode) {
@@ -285,11 +261,9 @@ at::Tensor pad_adjoint_cpu(
   if (grad.numel() == 0) {
     return out;
   }
-  const bool complex = out.is_complex();
-  const at::Tensor to = complex ? at::view_as_real(out) : out;
-  const at::Tensor from = complex ? at::view_as_real(grad) : grad;
+  const at::Tensor to = as_real(out), from = as_real(grad);
   const Real type = real_type("pad", to.scalar_type());
-  const Window window = pad_adjoint_window(to, entries, border, from, /*tail=*/complex ? 1 : 0);
+  const Window window = pad_adjoint_window(to, entries, border, from, /*tail=*/out.is_complex() ? 1 : 0);
   int64_t rows = 1;
   for (int d = 0; d < window.dims - 1; ++d) {
     rows *= window.dim[d].in_size;
@@ -306,12 +280,10 @@ void add_up(
     const std::optional<at::Tensor>& flip,
     Border border,
     const at::Tensor& out) {
-  const bool complex = out.is_complex();
-  const at::Tensor to = complex ? at::view_as_real(out) : out;
-  const at::Tensor from = complex ? at::view_as_real(grad) : grad;
+  const at::Tensor to = as_real(out), from = as_real(grad);
   const Real type = real_type("crop_at", to.scalar_type());
   const PlacedWindows windows(
-      to, from, offsets, flip, border, PlacedWindows::Order::kOfImages, /*tail=*/complex ? 1 : 0);
+      to, from, offsets, flip, border, PlacedWindows::Order::kOfImages, /*tail=*/out.is_complex() ? 1 : 0);
   const int64_t crops = windows.windows_an_image();
   const Window first = windows.as_it_is(0, PlacedWindows::Backwards::kWindow);
   const int64_t row_size = first.dim[first.dims - 1].in_size;
@@ -354,19 +326,6 @@ at::Tensor crop_at_adjoint_cpu(
   return out;
 }
 
-PixelType pixel_type(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kByte:
-      return PixelType::kUint8;
-    case at::kHalf:
-      return PixelType::kHalf;
-    case at::kBFloat16:
-      return PixelType::kBFloat16;
-    default:
-      return PixelType::kFloat;
-  }
-}
-
 // out is dense, in the memory format that the arguments name.
 void normalize_into(
     const at::Tensor& input, const NormalizeArguments<int64_t>& by, const at::Tensor& out, Memory memory) {
@@ -374,21 +333,13 @@ void normalize_into(
     return;
   }
   out.mutable_data_ptr();  // a lazy clone gets memory of its own here
-  const at::Tensor images = by.layout == "HWC" ? input.permute({0, 3, 1, 2}) : input;
-  std::array<int64_t, 2> centre = {centre_start(images.size(2), by.size[0]), centre_start(images.size(3), by.size[1])};
+  const at::Tensor images = channels_first(input, by.layout);
+  auto centre = centre_of(images, by.size);
   const at::Tensor offsets =
       by.offsets ? *by.offsets : at::from_blob(centre.data(), {images.size(0), 2}, {0, 1}, at::kLong);
   const Border border = check_border("crop_mirror_normalize", by.padding_mode);
   const PlacedWindows windows(images, out, offsets, by.flip, border, PlacedWindows::Order::kAsGiven);
-  const auto channels = static_cast<size_t>(images.size(1));
-  const double unit = input.scalar_type() == at::kByte ? 255 : 1;
-  std::vector<float> scale, bias, fill;
-  for (size_t c = 0; c < channels; ++c) {
-    scale.push_back(static_cast<float>(1 / (unit * by.std[c])));
-    bias.push_back(static_cast<float>(-by.mean[c] / by.std[c]));
-    const double outside = by.fill.size() == 1 ? by.fill[0] : by.fill[c];
-    fill.push_back(static_cast<float>((outside / unit - by.mean[c]) / by.std[c]));
-  }
+  const Coefficients coefficients = coefficients_of(by, images);
   const int64_t height = by.size[0];
   const int64_t row_bytes = out.numel() / (windows.images() * windows.windows_an_image() * height) * out.element_size();
   const Stores stores = stores_for(out.numel() * (out.element_size() + input.element_size()), memory);
@@ -398,9 +349,9 @@ void normalize_into(
         windows.as_it_is(i, PlacedWindows::Backwards::kImage),
         pixel_type(input.scalar_type()),
         pixel_type(out.scalar_type()),
-        scale.data(),
-        bias.data(),
-        fill.data()};
+        coefficients.scale.data(),
+        coefficients.bias.data(),
+        coefficients.fill.data()};
     normalize_rows_cpu(window, begin, end, stores);
   });
 }

@@ -12,6 +12,7 @@
 #include "check.h"
 #include "geometry.h"
 #include "handles.h"
+#include "kernel_arguments.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -115,7 +116,7 @@ at::Tensor pad_adjoint_fallback(
   check_pad_adjoint<c10::SymInt>(grad, pad, input_size, border);
   const auto entries = C10_AS_INTARRAYREF_SLOW(pad);
   const auto sizes = C10_AS_INTARRAYREF_SLOW(input_size);
-  const at::Tensor out = at::empty(sizes, grad.options(), images_format(grad, /*several=*/false)).zero_();
+  const at::Tensor out = new_images(grad, input_size, /*several=*/false).zero_();
   if (border == Border::kConstant) {
     std::vector<int64_t> back;
     std::transform(entries.begin(), entries.end(), std::back_inserter(back), std::negate<>());
@@ -255,7 +256,7 @@ at::Tensor crop_at_adjoint_fallback(
   const auto windows = check_crop_at_adjoint<int64_t>(grad, offsets, sizes, flip, padding_mode);
   const auto dims = static_cast<int64_t>(windows.size());
   const bool several = offsets.dim() == 3;
-  const at::Tensor out = at::empty(sizes, grad.options(), images_format(grad, several)).zero_();
+  const at::Tensor out = new_images(grad, input_size, several).zero_();
   if (out.numel() == 0 || grad.numel() == 0) {
     return out;
   }
@@ -289,7 +290,7 @@ at::Tensor crop_mirror_normalize_fallback(
   const NormalizeArguments<int64_t> by{offsets, window_size, mean,          std,          flip,
                                        dtype,   layout,      memory_format, padding_mode, fill};
   const auto sizes = check_crop_mirror_normalize(input, by);
-  const at::Tensor images = layout == "HWC" ? input.permute({0, 3, 1, 2}) : input;
+  const at::Tensor images = channels_first(input, layout);
   const at::Tensor places = offsets ? *offsets : centre_offsets(images, window_size, images.device());
   const double unit = input.scalar_type() == at::kByte ? 255 : 1;
   const auto normalized = [&](const at::Tensor& pixels) {

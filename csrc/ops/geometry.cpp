@@ -75,6 +75,11 @@ c10::DimVector outermost_first(at::IntArrayRef strides) {
   return order;
 }
 
+at::Tensor empty_cpu(at::IntArrayRef sizes, at::ScalarType dtype, std::optional<at::MemoryFormat> format) {
+  constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
+  return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, format);
+}
+
 }  // namespace
 
 at::MemoryFormat padded_format(const at::Tensor& input, size_t entries, Border border) {
@@ -86,32 +91,33 @@ at::MemoryFormat padded_format(const at::Tensor& input, size_t entries, Border b
 }
 
 at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border) {
-  const auto dtype = input.scalar_type();
-  constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
+  const auto in_format = [&](std::optional<at::MemoryFormat> format) {
+    return input.is_cpu() ? empty_cpu(sizes, input.scalar_type(), format) : at::empty(sizes, input.options(), format);
+  };
+  const auto by_strides = [&](at::IntArrayRef strides) {
+    constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
+    return input.is_cpu()
+               ? at::detail::empty_strided_generic(sizes, strides, output_allocator(), keys, input.scalar_type())
+               : at::empty_strided(sizes, strides, input.options());
+  };
   if (border != Border::kConstant) {
-    return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, padded_format(input, pad.size(), border));
+    return in_format(padded_format(input, pad.size(), border));
   }
   // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
   if (adds(pad)) {
-    return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, input.suggest_memory_format());
+    return in_format(input.suggest_memory_format());
   }
   const auto strides = input.strides();
   if (dense(sizes, strides)) {
-    return at::detail::empty_strided_generic(sizes, strides, output_allocator(), keys, dtype);
+    return by_strides(strides);
   }
   if (input.is_contiguous() && std::is_sorted(strides.rbegin(), strides.rend())) {  // the same in less time
-    return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, std::nullopt);
+    return in_format(std::nullopt);
   }
-  const auto kept = at::infer_dense_strides(sizes, strides);
-  return at::detail::empty_strided_generic(sizes, kept, output_allocator(), keys, dtype);
+  return by_strides(at::infer_dense_strides(sizes, strides));
 }
 
 namespace {
-
-at::Tensor empty_cpu(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format) {
-  constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
-  return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, format);
-}
 
 // (N, K, ...) in the format of N * K images.
 at::Tensor empty_several(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format) {
@@ -162,6 +168,10 @@ at::Tensor new_several(c10::SymIntArrayRef sizes, const at::TensorOptions& optio
 at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several) {
   const auto format = images.suggest_memory_format();
   return several ? new_several(sizes, images.options(), format) : at::empty_symint(sizes, images.options(), format);
+}
+
+at::Tensor new_images(const at::Tensor& windows, c10::SymIntArrayRef sizes, bool several) {
+  return at::empty_symint(sizes, windows.options(), images_format(windows, several));
 }
 
 at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format) {
@@ -219,7 +229,6 @@ Window pad_window(
     window.in += padded.first * in_strides[d] * window.element_size;
     append_dim(window, {sizes[d], start, padded.size, in_strides[d], strides[d]});
   }
-  order_for_reading(window);
   return window;
 }
 

@@ -10,8 +10,8 @@
 
 namespace torchcrop_fast {
 
-// An uninitialised CPU tensor of these sizes, for what pad makes of input: its strides are those that torch's pad
-// gives.
+// An uninitialised tensor of these sizes, for what pad makes of input, where input lies: its strides are those that
+// torch's pad gives.
 at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border);
 
 // The memory format of what pad makes of input with so many entries, and a border that repeats elements.
@@ -28,8 +28,9 @@ at::MemoryFormat images_format(const at::Tensor& windows, bool several);
 // An uninitialised CPU tensor of sizes (N, C, h, w), or (N, K, C, h, w) in the format of N * K images.
 at::Tensor empty_in_format(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format);
 
-// As empty_windows, on the images' device, for sizes that may be symbolic.
+// As empty_windows and empty_images, where the tensor given lies, for sizes that may be symbolic.
 at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several);
+at::Tensor new_images(const at::Tensor& windows, c10::SymIntArrayRef sizes, bool several);
 
 // As empty_in_format, of these options.
 at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format);
@@ -44,7 +45,8 @@ at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::De
 // A number for each channel, (C, 1, 1), in float32: in such ops, too.
 at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device);
 
-// The window that writes pad(input, pad) to out, a constant border filled with an element of these bytes. out is a
+// The window that writes pad(input, pad) to out, its dimensions in the order of out's memory, a constant border filled
+// with an element of these bytes. out is a
 // tensor that check_out and check_out_memory accept, of the padded sizes.
 Window pad_window(
     const at::Tensor& input,

@@ -123,4 +123,47 @@ Window PlacedWindows::onto_image(int64_t i) const {
   return window;
 }
 
+Places PlacedWindows::places() const {
+  Places places;
+  places.starts = starts_;
+  std::copy(start_strides_.begin(), start_strides_.end(), places.start_strides);
+  places.flips = flips_;
+  std::copy(flip_strides_.begin(), flip_strides_.end(), places.flip_strides);
+  places.spatial_dims = static_cast<int>(spatial_dims_);
+  places.first_flipped = flips_each_dim_ ? 0 : places.spatial_dims - 1;
+  return places;
+}
+
+Windows PlacedWindows::all_onto_windows(const std::array<unsigned char, 16>& fill) const {
+  Windows all;
+  all.window = empty();
+  all.window.in = image_;
+  all.window.out = window_;
+  std::copy(fill.begin(), fill.end(), all.window.fill);
+  for (const Axis& axis : axes_) {
+    all.spatial[all.window.dims] = static_cast<int>(axis.spatial);
+    all.window.dim[all.window.dims++] = {axis.window_size, 0, axis.image_size, axis.image_stride, axis.window_stride};
+  }
+  all.images = images_;
+  all.windows_an_image = crops_;
+  all.in_image_stride = image_step_ / image_element_size_;
+  all.out_image_stride = window_step_ / window_element_size_;
+  all.out_window_stride = crop_step_ / window_element_size_;
+  all.places = places();
+  return all;
+}
+
+Windows PlacedWindows::all_onto_images() const {
+  Windows all = all_onto_windows({});
+  all.window.in = window_;
+  all.window.out = image_;
+  for (int d = 0; d < all.window.dims; ++d) {
+    WindowDim& dim = all.window.dim[d];
+    dim = {dim.in_size, 0, dim.size, dim.out_stride, dim.in_stride};
+  }
+  std::swap(all.in_image_stride, all.out_image_stride);
+  all.onto_images = true;
+  return all;
+}
+
 }  // namespace torchcrop_fast

@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "../kernels/window.h"
+#include "../kernels/window_cuda.h"
 
 namespace torchcrop_fast {
 
-// Windows of one size on a batch of images, one or several on each. Reads tensors on the CPU, which must
-// outlive it.
+// Windows of one size on a batch of images, one or several on each. The tensors must outlive it. Those of one window
+// can be asked for where they lie on the CPU.
 class PlacedWindows {
  public:
   enum class Order { kOfImages, kOfWindows, kAsGiven };
@@ -45,6 +46,11 @@ class PlacedWindows {
   enum class Backwards { kImage, kWindow };
   Window as_it_is(int64_t i, Backwards side) const;
 
+  // All windows, for a launch that reads places itself: from the images onto the windows or, for one window an image,
+  // turned round.
+  Windows all_onto_windows(const std::array<unsigned char, 16>& fill) const;
+  Windows all_onto_images() const;
+
  private:
   struct Axis {
     int64_t image_size;
@@ -59,6 +65,7 @@ class PlacedWindows {
   int64_t start(int64_t i, const Axis& axis) const;
   bool mirrored(int64_t i, const Axis& axis) const;
   Window empty() const;
+  Places places() const;
 
   const Border border_;
   int64_t images_;
