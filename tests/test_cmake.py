@@ -1,0 +1,107 @@
+"""The CMake build: its sources and flags are setup.py's, and the kernels alone pass their tests without torch."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# That of the environment which runs this, and else of the machine.
+CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
+
+def run(*command: object) -> str:
+    process = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+def configure(build: Path, *options: str) -> dict[str, dict[str, str]]:
+    """For each target how each source, named from the root, is compiled."""
+    run(CMAKE, "-S", ROOT, "-B", build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options)
+    commands: dict[str, dict[str, str]] = {}
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        target = re.search(r"CMakeFiles/(\w+)\.dir/", entry["output"])[1]
+        commands.setdefault(target, {})[str(Path(entry["file"]).relative_to(ROOT))] = entry["command"]
+    return commands
+
+
+@pytest.fixture(scope="module")
+def setup_py():
+    """The sources of the ops library and the flags, of setup.py itself."""
+    code = """
+import json
+import setuptools
+from distutils.core import run_setup
+
+distribution = run_setup("setup.py", stop_after="init")
+library = distribution.ext_modules[0]
+print(json.dumps([library.sources, library.extra_compile_args["cxx"]]))
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def test_sources_and_flags_are_those_of_setup_py(setup_py, tmp_path):
+    sources, flags = setup_py
+    cuda = any(source.endswith(".cu") for source in sources)
+    targets = configure(tmp_path, f"-DPython3_EXECUTABLE={sys.executable}", f"-DTORCHCROP_FAST_CUDA={cuda}")
+    ops = targets["torchcrop_fast"]
+    kernels = targets["torchcrop_fast_kernels"] | targets.get("torchcrop_fast_cuda_kernels", {})
+    assert sorted([*ops, *kernels]) == sorted(sources)
+    # Nothing to debug with is CMake's default, and kernels start no threads.
+    for command in ops.values():
+        assert set(flags) - {"-g0"} <= set(command.split())
+    for source, command in kernels.items():
+        if source.endswith(".cpp"):
+            assert set(flags) - {"-g0", "-fopenmp"} <= set(command.split())
+    assert "ops_test" in targets
+
+
+def test_kernels_pass_their_tests_without_torch(tmp_path):
+    targets = configure(
+        tmp_path,
+        "-DTORCHCROP_FAST_WITH_TORCH=OFF",
+        "-DTORCHCROP_FAST_CUDA=OFF",
+        "-DTORCHCROP_FAST_SANITIZE=address,undefined",
+        "-DTORCHCROP_FAST_FUZZ_COUNT=500",
+        "-DCMAKE_BUILD_TYPE=Debug",
+    )
+    fuzzers = {path.stem for path in (ROOT / "tests/cpp").glob("*_fuzz.cpp")}
+    assert set(targets) - {"torchcrop_fast_emulated_kernels"} == {"torchcrop_fast_kernels", *fuzzers}
+    for source, command in [item for sources in targets.values() for item in sources.items()]:
+        assert "-fsanitize=address,undefined" in command, source
+        assert "torch/include" not in command, source
+    emulated = targets.get("torchcrop_fast_emulated_kernels", {})
+    assert set(emulated) == {f"csrc/kernels/{path.name}" for path in (ROOT / "csrc/kernels").glob("*.cu")}
+
+    run(CMAKE, "--build", tmp_path, "--parallel", "2")
+    told = run(Path(CMAKE).with_name("ctest"), "--test-dir", tmp_path, "--parallel", "2")
+    assert set(re.findall(r"(\w+) \.+ +Passed", told)) == fuzzers
+
+
+def complaint(build: Path, *options: str) -> str:
+    """What CMake says where it cannot configure."""
+    command = [CMAKE, "-S", ROOT, "-B", build, *options]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode != 0
+    return " ".join(process.stderr.split())
+
+
+def test_a_lack_of_torch_is_said(tmp_path):
+    assert "There is no torch: set Python3_EXECUTABLE" in complaint(tmp_path, "-DPython3_EXECUTABLE=no-python")
+
+
+def test_an_old_torch_is_refused(tmp_path):
+    folder = tmp_path / "torch"
+    header = folder / "include/torch/headeronly/version.h"
+    header.parent.mkdir(parents=True)
+    for minor, problem in ((10, "needs torch 2.11 or later"), (11, "There are no libraries torch_cpu and c10")):
+        numbers = {"MAJOR": 2, "MINOR": minor, "PATCH": 0}
+        header.write_text("".join(f"#define TORCH_VERSION_{part} {number}\n" for part, number in numbers.items()))
+        assert problem in complaint(tmp_path / "build", f"-DTORCHCROP_FAST_TORCH_FOLDER={folder}")
