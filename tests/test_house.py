@@ -21,6 +21,7 @@ SOURCES = files(CSRC, ".h", ".cpp", ".cu", ".cuh")
 PYTHON_FILES = [ROOT / "setup.py"]
 for folder in ("torchcrop_fast", "tests", "bench", "examples"):
     PYTHON_FILES += files(ROOT / folder, ".py")
+CMAKE_FILES = [ROOT / "CMakeLists.txt", *files(ROOT / "cmake", ".cmake", ".in"), *files(ROOT / "tests/cpp", ".txt")]
 
 
 def from_root(path: Path) -> str:
@@ -128,6 +129,13 @@ def test_sources_say_in_the_first_line_what_they_are(source):
     assert source.name not in first
 
 
+@pytest.mark.parametrize("path", CMAKE_FILES, ids=from_root)
+def test_cmake_files_say_in_the_first_line_what_they_are(path):
+    first = path.read_text().splitlines()[0]
+    assert re.match(r"# [A-Za-z]", first)
+    assert len(re.findall(r"[A-Za-z]{2,}", first)) >= 4
+
+
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=from_root)
 def test_python_files_begin_with_a_docstring(path):
     docstring = ast.get_docstring(ast.parse(path.read_text()))
@@ -137,7 +145,7 @@ def test_python_files_begin_with_a_docstring(path):
     assert first.endswith(".")
 
 
-@pytest.mark.parametrize("path", SOURCES + PYTHON_FILES, ids=from_root)
+@pytest.mark.parametrize("path", SOURCES + PYTHON_FILES + CMAKE_FILES, ids=from_root)
 def test_nothing_is_left_to_do(path):
     assert re.findall(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b", path.read_text()) == []
 
