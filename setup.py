@@ -36,26 +36,31 @@ import torch  # noqa: E402
 
 
 def find_cuda() -> bool:
-    """Whether to build for GPUs: FORCE_CUDA=1 or 0 says it, or whether there is one. Names the toolkit in CUDA_HOME."""
-    if os.environ.get("FORCE_CUDA", "1" if torch.cuda.is_available() else "0") != "1":
+    """Whether to build for GPUs: where one is visible and there is a toolkit, or as FORCE_CUDA=1 or 0 says.
+
+    Names the toolkit in CUDA_HOME, since torch takes any nvcc on PATH for a part of one.
+    """
+    forced = os.environ.get("FORCE_CUDA")
+    if forced == "0" or not (forced or torch.cuda.is_available()):
         return False
-    if torch.version.cuda is None:
-        sys.exit("FORCE_CUDA=1 asks for a build for GPUs, and the torch that is installed has no CUDA.")
     nvcc = shutil.which("nvcc")
-    homes = [os.environ.get("CUDA_HOME"), nvcc and Path(nvcc).resolve().parents[1]]  # nvcc may be a script elsewhere
+    homes = [os.environ.get("CUDA_HOME"), nvcc and Path(nvcc).resolve().parents[1]]
     homes += ["/usr/local/cuda", f"/usr/local/cuda-{torch.version.cuda}"]
-    for home in filter(None, homes):
-        if Path(home, "include", "cuda_runtime.h").exists():
-            os.environ["CUDA_HOME"] = str(home)
-            break
+    found = [home for home in homes if home and Path(home, "include", "cuda_runtime.h").exists()]
+    if torch.version.cuda is None:
+        problem = "the torch that is installed has no CUDA."
+    elif not found:
+        where = ", ".join(str(home) for home in homes if home)
+        problem = f"there is no CUDA toolkit in {where}: set CUDA_HOME to its folder."
     else:
-        sys.exit(
-            f"A build for GPUs needs the CUDA {torch.version.cuda} toolkit, and there is none in"
-            f" {', '.join(map(str, filter(None, homes)))}: set CUDA_HOME to its folder, or FORCE_CUDA=0."
-        )
-    if not torch.cuda.is_available():
-        os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
-    return True
+        os.environ["CUDA_HOME"] = str(found[0])
+        if not torch.cuda.is_available():
+            os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
+        return True
+    if forced:
+        sys.exit(f"FORCE_CUDA={forced} asks for the kernels for GPUs, and {problem}")
+    print(f"Building without the kernels for GPUs, since {problem}")
+    return False
 
 
 WITH_CUDA = find_cuda()  # before torch.utils.cpp_extension reads CUDA_HOME

@@ -155,7 +155,35 @@ def test_a_missing_compiler_is_one_sentence():
     assert done.stderr == "torchcrop_fast needs a C++20 compiler, and there is no 'no-such-compiler': install g++.\n"
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "install", "check-torch", "format", "help"])
+# setup.py where no folder has a CUDA toolkit.
+WITHOUT_TOOLKIT = """
+import runpy, sys
+from pathlib import Path
+
+exists = Path.exists
+Path.exists = lambda path: path.name != "cuda_runtime.h" and exists(path)
+sys.argv = ["setup.py", "--version"]
+runpy.run_path("setup.py", run_name="__main__")
+"""
+
+
+def test_a_missing_toolkit_is_one_sentence():
+    environment = {**os.environ, "FORCE_CUDA": "1", "CUDA_HOME": "/nowhere"}
+    command = [sys.executable, "-c", WITHOUT_TOOLKIT]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    start = "FORCE_CUDA=1 asks for the kernels for GPUs, and "
+    assert done.stderr.startswith(start)
+    if torch.version.cuda is None:
+        assert done.stderr == f"{start}the torch that is installed has no CUDA.\n"
+    else:
+        assert done.stderr.startswith(f"{start}there is no CUDA toolkit in /nowhere, ")
+        assert done.stderr.endswith(": set CUDA_HOME to its folder.\n")
+
+
+@pytest.mark.parametrize(
+    "target", ["demo", "test", "test-emulation", "lint", "install", "check-torch", "format", "help"]
+)
 def test_make_lists_its_targets(target):
     told = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert any(line.split()[0] == target for line in told.splitlines()[1:])

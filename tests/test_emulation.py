@@ -160,7 +160,7 @@ MUTANTS = [
     # a read behind the input's last whole chunk
     ("window", "window_cuda.cu", "high > p.last_chunk", "high > p.last_chunk + kChunkBytes"),
     # an unwritten tail
-    ("window", "window_cuda.cu", "p.out_shift + p.out_bytes + kChunkBytes - 1)", "p.out_shift + p.out_bytes)"),
+    ("window", "window_cuda.cu", "+ out_bytes() + kChunkBytes - 1)", "+ out_bytes())"),
     # a misaligned vector
     (
         "window",
@@ -178,7 +178,7 @@ MUTANTS = [
     # fill that begins in the middle of an element
     ("window", "window_cuda.cu", "kChunkBytes - shift(window_.out)", "shift(window_.out)"),
     # chunks copied out of pixels that lie apart
-    ("window", "window_cuda.cu", "p.whole_chunks = column().in_stride == pixel_;", "p.whole_chunks = true;"),
+    ("window", "window_cuda.cu", "return column().in_stride == pixel_;", "return true;"),
     # starts that are not brought near: their sums overflow
     (
         "window",

@@ -3,3 +3,4 @@
 TORCH_VERSION: str
 COMPILER: str
 FLAGS: str
+CUDA_VERSION: str | None

@@ -26,6 +26,7 @@ def facts() -> dict[str, str]:
         "library": _library.OPS_LIBRARY,
         "built for": f"torch {_build_info.TORCH_VERSION}",
         "built with": f"{_build_info.COMPILER} {_build_info.FLAGS}",
+        "on GPUs": f"our kernels, CUDA {_build_info.CUDA_VERSION}" if _build_info.CUDA_VERSION else "torch's ops",
         "torch": torch.__version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": platform.platform(),

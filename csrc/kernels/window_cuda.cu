@@ -29,8 +29,10 @@ struct OuterDim {
   int spatial;
 };
 
-// Sizes, strides and shifts count bytes, but for those of dimensions.
-template <class Index>
+// Sizes, strides and shifts count bytes, but for those of dimensions. kOuter: how many dimensions lie around the rows
+// of a window, or kAnyOuter: with few of them a launch has less to bring to the GPU.
+constexpr int kAnyOuter = -1;
+template <class Index, int kOuter>
 struct CopyParameters {
   const char* in;     // the input, from the multiple of 16 before it on
   Index in_shift;     // from there to the element at index 0 of every dimension
@@ -52,8 +54,8 @@ struct CopyParameters {
   int column_spatial;
   int unit;           // what is copied at once where a chunk is not: at most 8
   bool bordered;      // whether some rows show fill beside the input
-  bool whole_chunks;  // whether pixels that lie together in the output do so in the input
-  bool turns_chunks;  // whether that helps mirrored windows, too
+  bool whole_chunks;  // as Copy has it
+  bool turns_chunks;  // whether the pixels of a chunk may be turned round together
   Chunk fill;         // of a chunk of the output
 
   Places places;
@@ -68,7 +70,7 @@ struct CopyParameters {
   int block_chunks;  // how many of them a block writes
 
   int outer;  // used entries of dim
-  OuterDim<Index> dim[kMaxCudaDims];
+  OuterDim<Index> dim[kOuter == kAnyOuter ? kMaxCudaDims : kOuter];
 };
 
 // What a row of the output shows.
@@ -80,10 +82,9 @@ struct Row {
   Index begin, end;  // the row's bytes [begin, end) see the input itself; none, in a row of nothing but fill
 };
 
-// Finds what a row shows. kPlaced: the windows' starts are read. kOuter: how many dimensions lie around the rows of a
-// window, or -1 for any number.
-template <bool kPlaced, int kOuter, bool kStridedOut, class Index>
-TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index>& p, Index index) {
+// Finds what a row shows. kPlaced: the windows' starts are read.
+template <bool kPlaced, bool kStridedOut, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index, kOuter>& p, Index index) {
   Row<Index> row{p.in_shift, 0, {p.start, 1}, 0, 0};
   Index image = 0, window = 0;
   if (kPlaced) {
@@ -95,7 +96,7 @@ TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index>& p, Index 
     row.out += kStridedOut ? image * p.out_image_stride + window * p.out_window_stride : 0;
   }
   bool seen = true;
-  const int outer = kOuter >= 0 ? kOuter : p.outer;
+  const int outer = kOuter == kAnyOuter ? p.outer : kOuter;
 #pragma unroll
   for (int d = outer - 1; d >= 0; --d) {
     const OuterDim<Index>& dim = p.dim[d];
@@ -164,8 +165,9 @@ TORCHCROP_FAST_DEVICE uint64_t half_of(const Chunk& chunk, int half) {
 }
 
 // What the row shows at this byte of it, which begins a unit. place: of the unit within a chunk of fill.
-template <class Index>
-TORCHCROP_FAST_DEVICE uint64_t see(const CopyParameters<Index>& p, const Row<Index>& row, Index byte, int place) {
+template <int kOuter, class Index>
+TORCHCROP_FAST_DEVICE uint64_t
+see(const CopyParameters<Index, kOuter>& p, const Row<Index>& row, Index byte, int place) {
   if (p.border == Border::kConstant && (byte < row.begin || byte >= row.end)) {
     return half_of(p.fill, place >> 3) >> (8 * (place & 7));
   }
@@ -179,12 +181,12 @@ TORCHCROP_FAST_DEVICE uint64_t see(const CopyParameters<Index>& p, const Row<Ind
 
 // Writes a chunk, or what of it lies in the output, unit by unit. first: its first byte, counted from the output's.
 template <bool kPlaced, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE void write_by_units(const CopyParameters<Index>& p, Index first) {
+TORCHCROP_FAST_DEVICE void write_by_units(const CopyParameters<Index, kOuter>& p, Index first) {
   const Index begin = first < 0 ? 0 : first;
   const Index end = first + kChunkBytes > p.out_bytes ? p.out_bytes : first + kChunkBytes;
   Index index = p.row.divide(begin);
   Index byte = begin - index * p.row.size();
-  Row<Index> row = find_row<kPlaced, kOuter, false>(p, index);
+  Row<Index> row = find_row<kPlaced, false>(p, index);
   const int bits = 8 * p.unit;
   uint64_t low = 0, high = 0;  // each unit comes in at the upper end
   for (Index at = begin; at < end; at += p.unit) {
@@ -197,7 +199,7 @@ TORCHCROP_FAST_DEVICE void write_by_units(const CopyParameters<Index>& p, Index 
     byte += p.unit;
     if (byte == p.row.size() && at + p.unit < end) {
       byte = 0;
-      row = find_row<kPlaced, kOuter, false>(p, ++index);
+      row = find_row<kPlaced, false>(p, ++index);
     }
   }
   if (end - begin == kChunkBytes) {
@@ -245,8 +247,9 @@ TORCHCROP_FAST_DEVICE Chunk turn_round(const Chunk& chunk, int pixel) {
 }
 
 // Whether a chunk of the output, whose bytes from this one of the row on see the input, was copied as a whole.
-template <bool kPlaced, class Index>
-TORCHCROP_FAST_DEVICE bool copy_chunk(const CopyParameters<Index>& p, const Row<Index>& row, Index byte, Index first) {
+template <bool kPlaced, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE bool copy_chunk(
+    const CopyParameters<Index, kOuter>& p, const Row<Index>& row, Index byte, Index first) {
   const Index pixel = p.pixel.size();
   Index at = row.in + row.columns.base * pixel + byte;
   const bool mirrored = kPlaced && row.columns.step < 0;
@@ -284,7 +287,7 @@ TORCHCROP_FAST_DEVICE BlockChunks<Index> chunks_of_block(Index chunks, int of_bl
 // Writes the chunk that begins at this byte of the output, if it shows one row's input or nothing but fill. All others
 // have a seam inside: the beginning of a row, or of the input or the border behind it in a row.
 template <bool kPlaced, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE void write_if_seamless(const CopyParameters<Index>& p, Index first) {
+TORCHCROP_FAST_DEVICE void write_if_seamless(const CopyParameters<Index, kOuter>& p, Index first) {
   if (first < 0 || first + kChunkBytes > p.out_bytes) {
     return;
   }
@@ -293,10 +296,10 @@ TORCHCROP_FAST_DEVICE void write_if_seamless(const CopyParameters<Index>& p, Ind
   if (byte + kChunkBytes > p.row.size()) {
     return;
   }
-  const Row<Index> row = find_row<kPlaced, kOuter, false>(p, index);
+  const Row<Index> row = find_row<kPlaced, false>(p, index);
   if (row.begin <= byte && byte + kChunkBytes <= row.end) {
     if (!copy_chunk<kPlaced>(p, row, byte, first)) {
-      write_by_units<kPlaced, kOuter>(p, first);
+      write_by_units<kPlaced>(p, first);
     }
   } else if (byte + kChunkBytes <= row.begin || row.end <= byte) {
     store(p.out + p.out_shift + first, p.fill);
@@ -312,14 +315,15 @@ TORCHCROP_FAST_DEVICE bool is_seam(Index byte, Index chunk) {
 // Writes the chunk with a seam inside, if it is one and this seam is the one to do it: the beginning of a row, of which
 // no chunk has two, else that of the input, else that of the border behind. kind: which of them of the row.
 template <bool kPlaced, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE void write_seam(const CopyParameters<Index>& p, Index index, int kind, BlockChunks<Index> block) {
+TORCHCROP_FAST_DEVICE void write_seam(
+    const CopyParameters<Index, kOuter>& p, Index index, int kind, BlockChunks<Index> block) {
   const Index row_at = index * p.row.size();
   Index at = row_at, other = row_at;
   if (kind > 0) {
     if (index == p.rows) {
       return;
     }
-    const Row<Index> row = find_row<kPlaced, kOuter, false>(p, index);
+    const Row<Index> row = find_row<kPlaced, false>(p, index);
     at += kind == 1 ? row.begin : row.end;
     other += row.begin;
   }
@@ -331,16 +335,16 @@ TORCHCROP_FAST_DEVICE void write_seam(const CopyParameters<Index>& p, Index inde
   const bool has_row = chunk < row_at || chunk + kChunkBytes > row_at + p.row.size();
   const bool has_first = kind > 0 && (has_row || (kind == 2 && is_seam(other, chunk)));
   if (!has_first) {
-    write_by_units<kPlaced, kOuter>(p, chunk);
+    write_by_units<kPlaced>(p, chunk);
   }
 }
 
 template <bool kPlaced, int kOuter, class Index>
 __global__ void __launch_bounds__(kThreads, min_blocks<Index>(kPlaced))
-    copy_rows_kernel(const __grid_constant__ CopyParameters<Index> p) {
+    copy_rows_kernel(const __grid_constant__ CopyParameters<Index, kOuter> p) {
   const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
   for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
-    write_if_seamless<kPlaced, kOuter>(p, nth * kChunkBytes - p.out_shift);
+    write_if_seamless<kPlaced>(p, nth * kChunkBytes - p.out_shift);
   }
   const Index begin = block.begin * kChunkBytes - p.out_shift;
   const Index end = block.end * kChunkBytes - p.out_shift;
@@ -350,14 +354,14 @@ __global__ void __launch_bounds__(kThreads, min_blocks<Index>(kPlaced))
   const Index seams = (last_row - first_row + 1) * kinds;
   for (Index i = threadIdx.x; i < seams; i += blockDim.x) {
     const Index row = p.bordered ? i / 3 : i;
-    write_seam<kPlaced, kOuter>(p, first_row + row, static_cast<int>(i - row * kinds), block);
+    write_seam<kPlaced>(p, first_row + row, static_cast<int>(i - row * kinds), block);
   }
 }
 
 // For borders that repeat the input, and for pixels that lie apart in it: each chunk by its thread.
 template <bool kPlaced, class Index>
 __global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
-    copy_chunks_kernel(const __grid_constant__ CopyParameters<Index> p) {
+    copy_chunks_kernel(const __grid_constant__ CopyParameters<Index, kAnyOuter> p) {
   const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
   for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
     const Index first = nth * kChunkBytes - p.out_shift;
@@ -365,26 +369,26 @@ __global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
       const Index index = p.row.divide(first);
       const Index byte = first - index * p.row.size();
       if (byte + kChunkBytes <= p.row.size()) {
-        const Row<Index> row = find_row<kPlaced, -1, false>(p, index);
+        const Row<Index> row = find_row<kPlaced, false>(p, index);
         if (row.begin <= byte && byte + kChunkBytes <= row.end && copy_chunk<kPlaced>(p, row, byte, first)) {
           continue;
         }
       }
     }
-    write_by_units<kPlaced, -1>(p, first);
+    write_by_units<kPlaced>(p, first);
   }
 }
 
 // For outputs with gaps, or in another order: unit by unit.
 template <bool kPlaced, class Index>
 __global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
-    copy_units_kernel(const __grid_constant__ CopyParameters<Index> p) {
+    copy_units_kernel(const __grid_constant__ CopyParameters<Index, kAnyOuter> p) {
   const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
   for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
     const Index at = nth * p.unit;  // were there no gaps
     const Index index = p.row.divide(at);
     const Index byte = at - index * p.row.size();
-    const Row<Index> row = find_row<kPlaced, -1, true>(p, index);
+    const Row<Index> row = find_row<kPlaced, true>(p, index);
     const Index column = p.pixel.divide(byte);
     const Index in_pixel = byte - column * p.pixel.size();
     const uint64_t unit = see(p, row, byte, static_cast<int>(at & (kChunkBytes - 1)));
@@ -465,6 +469,11 @@ class Copy {
   // Elements of one window.
   int64_t window_size() const { return rows_of_window() * column().size * pixel_; }
 
+  int64_t out_bytes() const { return bytes(window_size()) * windows(); }
+
+  // Whether pixels that lie together in the output do so in the input.
+  bool whole_chunks() const { return column().in_stride == pixel_; }
+
   // Whether the output's elements lie gapless, in the order of the dimensions.
   bool gapless() const {
     int64_t size = pixel_;
@@ -513,15 +522,14 @@ class Copy {
       const bool leads_back = repeats && d < window_.dims - 1;
       in += (leads_back ? dim.in_size : std::max({dim.in_size, start, end})) * dim.in_stride;
     }
-    return bytes(in) < k32BitLimit && bytes(out_extent()) < k32BitLimit &&
-           bytes(window_size()) * windows() < k32BitLimit;
+    return bytes(in) < k32BitLimit && bytes(out_extent()) < k32BitLimit && out_bytes() < k32BitLimit;
   }
 
-  template <class Index>
-  CopyParameters<Index> parameters() const {
+  template <class Index, int kOuter>
+  CopyParameters<Index, kOuter> parameters() const {
     const auto index = [](int64_t number) { return static_cast<Index>(number); };
     const auto shift = [](const void* pointer) { return static_cast<int64_t>(address(pointer) % kChunkBytes); };
-    CopyParameters<Index> p{};
+    CopyParameters<Index, kOuter> p{};
     p.in = window_.in - shift(window_.in);
     p.in_shift = index(shift(window_.in));
     const int64_t first = shift(window_.in) > 0 ? kChunkBytes : 0;
@@ -530,7 +538,7 @@ class Copy {
     p.last_chunk = index(std::max<int64_t>(behind - kChunkBytes - first, -1));
     p.out = window_.out - shift(window_.out);
     p.out_shift = index(shift(window_.out));
-    p.out_bytes = index(bytes(window_size()) * windows());
+    p.out_bytes = index(out_bytes());
 
     p.border = window_.border;
     p.row = Divider<Index>(bytes(column().size * pixel_));
@@ -544,7 +552,7 @@ class Copy {
     p.column_spatial = spatial_[window_.dims - 1];
     p.unit = unit_;
     p.bordered = !is_whole(window_.dims - 1) || window_.dims > 1;
-    p.whole_chunks = column().in_stride == pixel_;
+    p.whole_chunks = whole_chunks();
     const int64_t pixel = bytes(pixel_);
     p.turns_chunks = pixel <= kChunkBytes && (pixel & (pixel - 1)) == 0 && shift(window_.out) % pixel == 0;
     for (int i = 0; i < kChunkBytes; ++i) {
@@ -559,46 +567,60 @@ class Copy {
     p.in_image_stride = index(bytes(given_.in_image_stride));
     p.out_image_stride = index(bytes(given_.out_image_stride));
     p.out_window_stride = index(bytes(given_.out_window_stride));
-    p.outer = window_.dims - 1;
-    for (int d = 0; d < p.outer; ++d) {
+    // Dimensions of one element make up for missing ones.
+    p.outer = kOuter == kAnyOuter ? window_.dims - 1 : kOuter;
+    const int missing = p.outer - (window_.dims - 1);
+    for (int d = 0; d < missing; ++d) {
+      p.dim[d] = {Divider<Index>(1), 1, 0, 0, 0, -1};
+    }
+    for (int d = 0; d < window_.dims - 1; ++d) {
       const WindowDim& dim = window_.dim[d];
-      p.dim[d] = {Divider<Index>(dim.size),    index(dim.in_size),           index(dim.start),
-                  index(bytes(dim.in_stride)), index(bytes(dim.out_stride)), spatial_[d]};
+      p.dim[missing + d] = {Divider<Index>(dim.size),    index(dim.in_size),           index(dim.start),
+                            index(bytes(dim.in_stride)), index(bytes(dim.out_stride)), spatial_[d]};
     }
     return p;
   }
 
   template <class Index>
   LaunchError run_as(Stream stream) const {
-    CopyParameters<Index> p = parameters<Index>();
+    constexpr int kFewOuter = 2;
     constexpr int64_t kShortRow = 2 * kChunkBytes;  // bytes: from here on seams are fewer than chunks, and far apart
+    const int64_t chunks = (address(window_.out) % kChunkBytes + out_bytes() + kChunkBytes - 1) / kChunkBytes;
     if (!gapless()) {
-      p.chunks = p.out_bytes / static_cast<Index>(unit_);
-      return launch_for(placed() ? copy_units_kernel<true, Index> : copy_units_kernel<false, Index>, p, stream);
+      const auto kernel = placed() ? copy_units_kernel<true, Index> : copy_units_kernel<false, Index>;
+      return launch_for(kernel, parameters<Index, kAnyOuter>(), out_bytes() / unit_, stream);
     }
-    p.chunks = static_cast<Index>((p.out_shift + p.out_bytes + kChunkBytes - 1) / kChunkBytes);
-    if (window_.border != Border::kConstant || !p.whole_chunks || p.row.size() < kShortRow) {
-      return launch_for(placed() ? copy_chunks_kernel<true, Index> : copy_chunks_kernel<false, Index>, p, stream);
+    if (window_.border != Border::kConstant || !whole_chunks() || bytes(column().size * pixel_) < kShortRow) {
+      const auto kernel = placed() ? copy_chunks_kernel<true, Index> : copy_chunks_kernel<false, Index>;
+      return launch_for(kernel, parameters<Index, kAnyOuter>(), chunks, stream);
     }
-    if (p.outer == 2) {
-      return launch_for(placed() ? copy_rows_kernel<true, 2, Index> : copy_rows_kernel<false, 2, Index>, p, stream);
+    if (window_.dims - 1 <= kFewOuter) {
+      const auto kernel =
+          placed() ? copy_rows_kernel<true, kFewOuter, Index> : copy_rows_kernel<false, kFewOuter, Index>;
+      return launch_for(kernel, parameters<Index, kFewOuter>(), chunks, stream);
     }
-    return launch_for(placed() ? copy_rows_kernel<true, -1, Index> : copy_rows_kernel<false, -1, Index>, p, stream);
+    const auto kernel = placed() ? copy_rows_kernel<true, kAnyOuter, Index> : copy_rows_kernel<false, kAnyOuter, Index>;
+    return launch_for(kernel, parameters<Index, kAnyOuter>(), chunks, stream);
   }
 
-  // Launches a kernel whose blocks share out p.chunks.
-  template <class Index>
-  LaunchError launch_for(void (*kernel)(CopyParameters<Index>), CopyParameters<Index>& p, Stream stream) const {
-    const int64_t threads = std::min<int64_t>((p.chunks + 31) / 32 * 32, kThreads);
-    const bool many = p.chunks >= int64_t{kManyBlocks} * kBlockChunks;
+  // Launches a kernel whose blocks share out so many chunks, or units.
+  template <class Index, int kOuter>
+  LaunchError launch_for(
+      void (*kernel)(CopyParameters<Index, kOuter>),
+      CopyParameters<Index, kOuter> p,
+      int64_t chunks,
+      Stream stream) const {
+    const int64_t threads = std::min<int64_t>((chunks + 31) / 32 * 32, kThreads);
+    const bool many = chunks >= int64_t{kManyBlocks} * kBlockChunks;
+    p.chunks = static_cast<Index>(chunks);
     p.block_chunks = many ? kBlockChunks : static_cast<int>(threads);
-    const int64_t blocks = (int64_t{p.chunks} + p.block_chunks - 1) / p.block_chunks;
+    const int64_t blocks = (chunks + p.block_chunks - 1) / p.block_chunks;
     const Accesses accesses{
         {{window_.in, window_.in + bytes(in_extent())},
          starts_of(given_.places, given_.images, given_.windows_an_image),
          flips_of(given_.places, given_.images, given_.windows_an_image)},
         {window_.out, window_.out + bytes(out_extent())},
-        bytes(window_size()) * windows()};
+        out_bytes()};
     return launch(kernel, blocks, static_cast<int>(threads), stream, p, accesses);
   }
 
