@@ -47,7 +47,7 @@ bench: $(BUILT)  ## measure ours beside its peers, cache on and off: some ten mi
 	TORCHCROP_FAST_CACHE=0 $(BIN)/python -m torchcrop_fast bench sweep --json bench/results/cpu-cache-off.json
 
 test: $(BUILT)  ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-emulation: $(BUILT)  ## run very many random cases through the GPU's kernels, on the CPU
 	$(BIN)/python -m pytest -m emulation tests/test_emulation.py

@@ -288,7 +288,7 @@ def test_a_value_that_does_not_fit_raises_even_where_the_border_is_empty() -> No
         (torch.tensor(1.0, requires_grad=True), "Tensor"),
         (torch.float32, "dtype"),
     ],
-    ids=str,
+    ids=lambda parameter: parameter if isinstance(parameter, str) else type(parameter).__name__,
 )
 def test_value_of_a_wrong_type(value: Any, name: str, entries: tuple[int, int]) -> None:
     with raises_exactly(TypeError, f"pad: value must be a number, got {name}"):
@@ -390,6 +390,9 @@ class Two:
 
     def __index__(self) -> int:
         return 2
+
+    def __repr__(self) -> str:
+        return "Two()"
 
 
 @pytest.mark.parametrize(

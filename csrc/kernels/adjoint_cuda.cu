@@ -141,42 +141,38 @@ __global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
   store_number<T>(p.in + place, sum);
 }
 
-// The memory that windows write and read, and whether 32 bits do for every number of a thread's.
-struct Extent {
-  int64_t in, out;  // bytes from the first element to the last, and one more
-  int64_t elements;
-  bool fits_32_bits;
-};
+// Elements of all images.
+int64_t elements_of(const Windows& windows) {
+  int64_t elements = windows.images;
+  for (int d = 0; d < windows.window.dims; ++d) {
+    elements *= windows.window.dim[d].in_size;
+  }
+  return elements;
+}
 
-Extent extent_of(const Windows& windows) {
-  const Window& window = windows.window;
-  int64_t in = (windows.images - 1) * windows.in_image_stride;
-  int64_t out =
-      (windows.images - 1) * windows.out_image_stride + (windows.windows_an_image - 1) * windows.out_window_stride;
-  int64_t elements = windows.images, longest = 0;
-  for (int d = 0; d < window.dims; ++d) {
-    const WindowDim& dim = window.dim[d];
-    in += (dim.in_size - 1) * dim.in_stride;
-    out += (dim.size - 1) * dim.out_stride;
-    elements *= dim.in_size;
+// Whether no number that a thread computes reaches 2^31.
+bool fits_32_bits(const Windows& windows) {
+  int64_t longest = 0;
+  for (int d = 0; d < windows.window.dims; ++d) {
+    const WindowDim& dim = windows.window.dim[d];
     longest = std::max({longest, dim.size, dim.in_size, std::abs(dim.start)});
   }
-  const Extent extent{(in + 1) * window.element_size, (out + 1) * window.element_size, elements, false};
-  const bool fits = std::max({extent.in, extent.out, elements, 8 * longest}) < k32BitLimit;
-  return {extent.in, extent.out, elements, fits};
+  const int64_t bytes = std::max(in_extent(windows), out_extent(windows)) * windows.window.element_size;
+  return std::max({bytes, elements_of(windows), 8 * longest}) < k32BitLimit;
 }
 
 template <class T, class Index>
-LaunchError add_as(const Windows& windows, const Extent& extent, Stream stream) {
+LaunchError add_as(const Windows& windows, Stream stream) {
   const Window& window = windows.window;
+  const int64_t elements = elements_of(windows);
   const auto bytes = [&](int64_t elements) { return static_cast<Index>(elements * window.element_size); };
   AddParameters<Index> p{};
   p.in = const_cast<char*>(window.in);
   p.out = window.out;
-  p.elements = static_cast<Index>(extent.elements);
+  p.elements = static_cast<Index>(elements);
   p.border = window.border;
   p.places = windows.places;
-  p.image_size = Divider<Index>(extent.elements / windows.images);
+  p.image_size = Divider<Index>(elements / windows.images);
   p.windows = static_cast<Index>(windows.windows_an_image);
   p.in_image_stride = bytes(windows.in_image_stride);
   p.out_image_stride = bytes(windows.out_image_stride);
@@ -188,12 +184,10 @@ LaunchError add_as(const Windows& windows, const Extent& extent, Stream stream) 
                 bytes(dim.in_stride),        bytes(dim.out_stride),        windows.spatial[d]};
   }
   const Accesses accesses{
-      {{window.out, window.out + extent.out},
-       starts_of(windows.places, windows.images, windows.windows_an_image),
-       flips_of(windows.places, windows.images, windows.windows_an_image)},
-      {window.in, window.in + extent.in},
-      extent.elements * window.element_size};
-  const int64_t blocks = (extent.elements + kThreads - 1) / kThreads;
+      {{window.out, window.out + out_extent(windows) * window.element_size}, starts_of(windows), flips_of(windows)},
+      {window.in, window.in + in_extent(windows) * window.element_size},
+      elements * window.element_size};
+  const int64_t blocks = (elements + kThreads - 1) / kThreads;
   const bool placed = windows.places.starts || windows.places.flips;
   const auto kernel = placed ? add_windows_kernel<true, T, Index> : add_windows_kernel<false, T, Index>;
   return launch(kernel, blocks, kThreads, stream, p, accesses);
@@ -201,9 +195,7 @@ LaunchError add_as(const Windows& windows, const Extent& extent, Stream stream) 
 
 template <class T>
 LaunchError add(const Windows& windows, Stream stream) {
-  const Extent extent = extent_of(windows);
-  return extent.fits_32_bits ? add_as<T, int32_t>(windows, extent, stream)
-                             : add_as<T, int64_t>(windows, extent, stream);
+  return fits_32_bits(windows) ? add_as<T, int32_t>(windows, stream) : add_as<T, int64_t>(windows, stream);
 }
 
 }  // namespace

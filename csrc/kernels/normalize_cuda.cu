@@ -291,45 +291,46 @@ PixelDim pixel_dim(const WindowDim& dim) {
 }
 
 // So many channels from this one on, of so many images from this one on.
-LaunchError launch_part(
-    const NormalizedWindows& all, int64_t channel, int64_t channels, int64_t image, int64_t images, Stream stream) {
-  const Windows& windows = all.windows;
-  const WindowDim &of_channels = windows.window.dim[0], &y = windows.window.dim[1], &x = windows.window.dim[2];
-  const int64_t in_bytes = bytes_of(all.in_type), out_bytes = bytes_of(all.out_type);
-  const char* const in =
-      windows.window.in + (image * windows.in_image_stride + channel * of_channels.in_stride) * in_bytes;
-  char* const out =
-      windows.window.out + (image * windows.out_image_stride + channel * of_channels.out_stride) * out_bytes;
+Windows part_of(const NormalizedWindows& all, int64_t channel, int64_t channels, int64_t image, int64_t images) {
+  Windows part = all.windows;
+  WindowDim& of_channels = part.window.dim[0];
+  part.window.in += (image * part.in_image_stride + channel * of_channels.in_stride) * bytes_of(all.in_type);
+  part.window.out += (image * part.out_image_stride + channel * of_channels.out_stride) * bytes_of(all.out_type);
+  of_channels.size = of_channels.in_size = channels;
+  part.images = images;
+  if (part.places.starts) {
+    part.places.starts += image * part.places.start_strides[0];
+  }
+  if (part.places.flips) {
+    part.places.flips += image * part.places.flip_strides[0];
+  }
+  return part;
+}
 
+// Launches for a part of all, whose channels begin with this one.
+LaunchError launch_part(const NormalizedWindows& all, const Windows& part, int64_t channel, Stream stream) {
+  const WindowDim &of_channels = part.window.dim[0], &y = part.window.dim[1], &x = part.window.dim[2];
+  const int64_t channels = of_channels.size;
+  const int64_t in_bytes = bytes_of(all.in_type), out_bytes = bytes_of(all.out_type);
   const bool planes = x.out_stride == 1;
   const bool side_by_side = of_channels.in_stride == 1 && x.in_stride == channels;
   const bool at_once = planes && all.in_type == PixelType::kUint8 && side_by_side && (channels == 3 || channels == 4);
   const int64_t elements = kChunkBytes / out_bytes;  // of a thread
   const int64_t row = planes ? x.size : x.size * channels;
+  const int64_t extent = in_extent(part) * in_bytes;
 
   NormalizeParameters p{};
-  const auto address = reinterpret_cast<uintptr_t>(in);
-  p.in_shift = static_cast<int>(address % 4);
-  p.in = in - p.in_shift;
-  const bool empty = y.in_size == 0 || x.in_size == 0;
-  const int64_t last = (images - 1) * windows.in_image_stride + (channels - 1) * of_channels.in_stride +
-                       (y.in_size - 1) * y.in_stride + (x.in_size - 1) * x.in_stride;
-  const int64_t extent = empty ? 0 : (last + 1) * in_bytes;
+  p.in_shift = static_cast<int>(reinterpret_cast<uintptr_t>(part.window.in) % 4);
+  p.in = part.window.in - p.in_shift;
   p.first_word = p.in_shift > 0 ? 4 : 0;
   p.last_word = (p.in_shift + extent) / 4 * 4 - 4;
-  p.out = out;
-  p.border = windows.window.border;
-  p.places = windows.places;
-  if (p.places.starts) {
-    p.places.starts += image * p.places.start_strides[0];
-  }
-  if (p.places.flips) {
-    p.places.flips += image * p.places.flip_strides[0];
-  }
-  p.windows = Divider<int32_t>(windows.windows_an_image);
-  p.in_image_stride = windows.in_image_stride;
-  p.out_image_stride = windows.out_image_stride;
-  p.out_window_stride = windows.out_window_stride;
+  p.out = part.window.out;
+  p.border = part.window.border;
+  p.places = part.places;
+  p.windows = Divider<int32_t>(part.windows_an_image);
+  p.in_image_stride = part.in_image_stride;
+  p.out_image_stride = part.out_image_stride;
+  p.out_window_stride = part.out_window_stride;
   p.y = pixel_dim(y);
   p.x = pixel_dim(x);
   p.channels = static_cast<int32_t>(channels);
@@ -339,22 +340,17 @@ LaunchError launch_part(
   p.groups = Divider<int32_t>((row + elements - 1) / elements);
   p.rows = Divider<int32_t>(y.size);
   p.planes = Divider<int32_t>(planes && !at_once ? channels : 1);
-  const int64_t threads =
-      images * windows.windows_an_image * p.planes.size() * int64_t{p.rows.size()} * p.groups.size();
+  const int64_t windows = part.images * part.windows_an_image;
+  const int64_t threads = windows * p.planes.size() * int64_t{p.rows.size()} * p.groups.size();
   p.threads = static_cast<int32_t>(threads);
   std::copy_n(all.scale + channel, channels, p.scale);
   std::copy_n(all.bias + channel, channels, p.bias);
   std::copy_n(all.fill + channel, channels, p.fill);
 
-  const int64_t out_last =
-      (images - 1) * windows.out_image_stride + (windows.windows_an_image - 1) * windows.out_window_stride +
-      (channels - 1) * of_channels.out_stride + (y.size - 1) * y.out_stride + (x.size - 1) * x.out_stride;
   const Accesses accesses{
-      {{in, in + extent},
-       starts_of(p.places, images, windows.windows_an_image),
-       flips_of(p.places, images, windows.windows_an_image)},
-      {out, out + (out_last + 1) * out_bytes},
-      images * windows.windows_an_image * channels * y.size * x.size * out_bytes};
+      {{part.window.in, part.window.in + extent}, starts_of(part), flips_of(part)},
+      {part.window.out, part.window.out + out_extent(part) * out_bytes},
+      windows * channels * y.size * x.size * out_bytes};
   const Kernel kernel = kernel_from(all.in_type, all.out_type, planes, at_once ? static_cast<int>(channels) : 1);
   return launch(kernel, (threads + kThreads - 1) / kThreads, kThreads, stream, p, accesses);
 }
@@ -370,7 +366,8 @@ LaunchError normalize_windows_cuda(const NormalizedWindows& windows, Stream stre
     const int64_t images = std::min(most_images, all.images - image);
     for (int64_t channel = 0; channel < channels; channel += kLaunchChannels) {
       const int64_t some = std::min<int64_t>(kLaunchChannels, channels - channel);
-      if (const LaunchError error = launch_part(windows, channel, some, image, images, stream)) {
+      if (const LaunchError error =
+              launch_part(windows, part_of(windows, channel, some, image, images), channel, stream)) {
         return error;
       }
     }

@@ -60,11 +60,13 @@ Accesses::Range range_of(const T* first, const int64_t (&strides)[3], int64_t im
   return {first, first + (images - 1) * strides[0] + (windows - 1) * strides[1] + (dims - 1) * strides[2] + 1};
 }
 
-inline Accesses::Range starts_of(const Places& places, int64_t images, int64_t windows) {
-  return range_of(places.starts, places.start_strides, images, windows, places.spatial_dims);
+inline Accesses::Range starts_of(const Windows& windows) {
+  const Places& places = windows.places;
+  return range_of(places.starts, places.start_strides, windows.images, windows.windows_an_image, places.spatial_dims);
 }
-inline Accesses::Range flips_of(const Places& places, int64_t images, int64_t windows) {
-  return range_of(places.flips, places.flip_strides, images, windows, places.spatial_dims);
+inline Accesses::Range flips_of(const Windows& windows) {
+  const Places& places = windows.places;
+  return range_of(places.flips, places.flip_strides, windows.images, windows.windows_an_image, places.spatial_dims);
 }
 
 }  // namespace torchcrop_fast

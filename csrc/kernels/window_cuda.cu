@@ -487,26 +487,6 @@ class Copy {
     return windows_are && (given_.images == 1 || given_.out_image_stride == size * given_.windows_an_image);
   }
 
-  // Elements from the first to the last, and one more.
-  int64_t in_extent() const {
-    int64_t last = (given_.images - 1) * given_.in_image_stride + pixel_ - 1;
-    for (int d = 0; d < window_.dims; ++d) {
-      if (window_.dim[d].in_size == 0) {
-        return 0;
-      }
-      last += (window_.dim[d].in_size - 1) * window_.dim[d].in_stride;
-    }
-    return last + 1;
-  }
-  int64_t out_extent() const {
-    int64_t last = (given_.images - 1) * given_.out_image_stride +
-                   (given_.windows_an_image - 1) * given_.out_window_stride + pixel_ - 1;
-    for (int d = 0; d < window_.dims; ++d) {
-      last += (window_.dim[d].size - 1) * window_.dim[d].out_stride;
-    }
-    return last + 1;
-  }
-
   // Whether no number that a thread computes reaches 2^31: those for what lies outside of the input included.
   bool fits_32_bits() const {
     const bool repeats = window_.border != Border::kConstant;
@@ -522,7 +502,7 @@ class Copy {
       const bool leads_back = repeats && d < window_.dims - 1;
       in += (leads_back ? dim.in_size : std::max({dim.in_size, start, end})) * dim.in_stride;
     }
-    return bytes(in) < k32BitLimit && bytes(out_extent()) < k32BitLimit && out_bytes() < k32BitLimit;
+    return bytes(in) < k32BitLimit && bytes(out_extent(given_)) < k32BitLimit && out_bytes() < k32BitLimit;
   }
 
   template <class Index, int kOuter>
@@ -533,7 +513,7 @@ class Copy {
     p.in = window_.in - shift(window_.in);
     p.in_shift = index(shift(window_.in));
     const int64_t first = shift(window_.in) > 0 ? kChunkBytes : 0;
-    const int64_t behind = (shift(window_.in) + bytes(in_extent())) / kChunkBytes * kChunkBytes;
+    const int64_t behind = (shift(window_.in) + bytes(in_extent(given_))) / kChunkBytes * kChunkBytes;
     p.first_chunk = index(first);
     p.last_chunk = index(std::max<int64_t>(behind - kChunkBytes - first, -1));
     p.out = window_.out - shift(window_.out);
@@ -616,10 +596,8 @@ class Copy {
     p.block_chunks = many ? kBlockChunks : static_cast<int>(threads);
     const int64_t blocks = (chunks + p.block_chunks - 1) / p.block_chunks;
     const Accesses accesses{
-        {{window_.in, window_.in + bytes(in_extent())},
-         starts_of(given_.places, given_.images, given_.windows_an_image),
-         flips_of(given_.places, given_.images, given_.windows_an_image)},
-        {window_.out, window_.out + bytes(out_extent())},
+        {{window_.in, window_.in + bytes(in_extent(given_))}, starts_of(given_), flips_of(given_)},
+        {window_.out, window_.out + bytes(out_extent(given_))},
         out_bytes()};
     return launch(kernel, blocks, static_cast<int>(threads), stream, p, accesses);
   }

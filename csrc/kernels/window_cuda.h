@@ -40,6 +40,27 @@ struct Windows {
   bool onto_images = false;
 };
 
+// Elements from the first one in memory to the last, and one more: of what window.in lies on, and window.out.
+inline int64_t in_extent(const Windows& windows) {
+  int64_t last = (windows.images - 1) * windows.in_image_stride;
+  for (int d = 0; d < windows.window.dims; ++d) {
+    const WindowDim& dim = windows.window.dim[d];
+    if (dim.in_size == 0) {
+      return 0;
+    }
+    last += (dim.in_size - 1) * dim.in_stride;
+  }
+  return last + 1;
+}
+inline int64_t out_extent(const Windows& windows) {
+  int64_t last = (windows.images - 1) * windows.out_image_stride;
+  last += (windows.windows_an_image - 1) * windows.out_window_stride;
+  for (int d = 0; d < windows.window.dims; ++d) {
+    last += (windows.window.dim[d].size - 1) * windows.window.dim[d].out_stride;
+  }
+  return last + 1;
+}
+
 // Writes all elements of the output, each once. The input is read within the bytes of its elements alone, from the
 // first to the last one in memory. At most kMaxCudaDims dimensions, none of size 0; no mirrored strides.
 LaunchError copy_windows_cuda(const Windows& windows, Stream stream);

@@ -1,4 +1,4 @@
-// torch's arguments as kernels take them.
+// What kernels take of torch's arguments.
 #pragma once
 
 #include <ATen/core/Tensor.h>
