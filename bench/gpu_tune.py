@@ -45,8 +45,14 @@ CHOICES = (
     Choice("threads of a block", "THREADS", (128, 512)),
     Choice("threads that a multiprocessor is to hold", "RESIDENT_THREADS", (0, 1024, 2048)),
     Choice("chunks that a block writes", "BLOCK_CHUNKS", (256, 512, 2048)),
+    Choice("blocks from which on they write so many", "MANY_BLOCKS", (256, 4096)),
     Choice("stores that pass the caches (__stcs)", "STORE_STREAMING", (None,)),
     Choice("plain loads in place of __ldg", "LOAD_CACHED", (None,)),
+    Choice("loads that leave the first cache alone (__ldcg)", "LOAD_PAST_L1", (None,)),
+    Choice("aligned words by four loads of 32 bits", "LOAD_WORDS", (None,)),
+    Choice("chunks that lie side by side in a loop", "UNROLL", (2,)),
+    Choice("threads of a block of small outputs", "SMALL_THREADS", (64, 128)),
+    Choice("a thread for each channel of a photo", "CHANNEL_A_THREAD", (None,)),
 )
 DEFAULT, AGAIN, TOGETHER = "default", "default again", "all that is recommended"
 

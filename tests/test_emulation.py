@@ -73,6 +73,20 @@ def test_random_cases_in_64_bits(sanitized, stem):
     check(sanitized(stem, IN_64_BITS), stem, 1000, [2])
 
 
+# Blocks in which threads write several chunks, as for large outputs; and other values of what bench/gpu_tune.py lists.
+SMALL_BLOCKS = [f"-DTORCHCROP_FAST_{macro}" for macro in ("MANY_BLOCKS=1", "BLOCK_CHUNKS=64", "THREADS=32")]
+OTHERWISE = [f"-DTORCHCROP_FAST_{macro}" for macro in ("LOAD_WORDS", "SMALL_THREADS=64", "CHANNEL_A_THREAD")]
+
+
+@pytest.mark.parametrize(
+    ("stem", "options"),
+    [("window", SMALL_BLOCKS), ("window", OTHERWISE), ("normalize", OTHERWISE)],
+    ids=["window, several chunks a thread", "window, otherwise", "normalize, otherwise"],
+)
+def test_random_cases_of_other_settings(sanitized, stem, options):
+    check(sanitized(stem, *options), stem, 1000, [4])
+
+
 def test_elements_gigabytes_apart(sanitized):
     check(sanitized("window"), "window", 1000, [3], "far")
 

@@ -20,6 +20,12 @@ namespace torchcrop_fast {
 #endif
 inline constexpr int kThreads = TORCHCROP_FAST_THREADS;
 
+// And of one that writes little beside others that do.
+#if !defined(TORCHCROP_FAST_SMALL_THREADS)
+#define TORCHCROP_FAST_SMALL_THREADS TORCHCROP_FAST_THREADS
+#endif
+inline constexpr int kSmallThreads = TORCHCROP_FAST_SMALL_THREADS;
+
 // How many threads a multiprocessor is to hold, in blocks, so that none of a kernel's registers spills.
 #if !defined(TORCHCROP_FAST_RESIDENT_THREADS)
 #define TORCHCROP_FAST_RESIDENT_THREADS 1536
@@ -58,7 +64,9 @@ struct Accesses {
 
 template <class T>
 __device__ __forceinline__ T load(const char* from) {
-#if defined(TORCHCROP_FAST_LOAD_CACHED)
+#if defined(TORCHCROP_FAST_LOAD_PAST_L1)
+  return __ldcg(reinterpret_cast<const T*>(from));
+#elif defined(TORCHCROP_FAST_LOAD_CACHED)
   return *reinterpret_cast<const T*>(from);
 #else
   return __ldg(reinterpret_cast<const T*>(from));

@@ -313,8 +313,12 @@ LaunchError launch_part(const NormalizedWindows& all, const Windows& part, int64
   const int64_t channels = of_channels.size;
   const int64_t in_bytes = bytes_of(all.in_type), out_bytes = bytes_of(all.out_type);
   const bool planes = x.out_stride == 1;
-  const bool side_by_side = of_channels.in_stride == 1 && x.in_stride == channels;
+  [[maybe_unused]] const bool side_by_side = of_channels.in_stride == 1 && x.in_stride == channels;
+#if defined(TORCHCROP_FAST_CHANNEL_A_THREAD)
+  const bool at_once = false;
+#else
   const bool at_once = planes && all.in_type == PixelType::kUint8 && side_by_side && (channels == 3 || channels == 4);
+#endif
   const int64_t elements = kChunkBytes / out_bytes;  // of a thread
   const int64_t row = planes ? x.size : x.size * channels;
   const int64_t extent = in_extent(part) * in_bytes;

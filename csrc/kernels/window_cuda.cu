@@ -11,12 +11,21 @@
 namespace torchcrop_fast {
 namespace {
 
-// How many chunks a block writes, where there are so many that each multiprocessor has some blocks.
+// How many chunks a block writes, where there are so many that each multiprocessor has some blocks; else one a thread.
 #if !defined(TORCHCROP_FAST_BLOCK_CHUNKS)
 #define TORCHCROP_FAST_BLOCK_CHUNKS 1024
 #endif
+#if !defined(TORCHCROP_FAST_MANY_BLOCKS)
+#define TORCHCROP_FAST_MANY_BLOCKS 1024
+#endif
 constexpr int kBlockChunks = TORCHCROP_FAST_BLOCK_CHUNKS;
-constexpr int kManyBlocks = 1024;
+constexpr int kManyBlocks = TORCHCROP_FAST_MANY_BLOCKS;
+
+// How many of a thread's chunks the compiler may lay side by side.
+#if !defined(TORCHCROP_FAST_UNROLL)
+#define TORCHCROP_FAST_UNROLL 1
+#endif
+constexpr int kUnroll = TORCHCROP_FAST_UNROLL;
 
 // A dimension around the rows. Strides count bytes.
 template <class Index>
@@ -213,6 +222,13 @@ TORCHCROP_FAST_DEVICE void write_by_units(const CopyParameters<Index, kOuter>& p
 // The 16 bytes from this one of the input on, which need not be aligned, out of the two chunks that hold them.
 template <class Index>
 TORCHCROP_FAST_DEVICE Chunk load_across(const char* in, Index at) {
+#if defined(TORCHCROP_FAST_LOAD_WORDS)
+  if (at % 4 == 0) {
+    return {
+        load<uint32_t>(in + at), load<uint32_t>(in + at + 4), load<uint32_t>(in + at + 8),
+        load<uint32_t>(in + at + 12)};
+  }
+#endif
   const Index low_at = at & ~static_cast<Index>(kChunkBytes - 1);
   const Index high_at = (at + kChunkBytes - 1) & ~static_cast<Index>(kChunkBytes - 1);
   const Chunk low = load<Chunk>(in + low_at);
@@ -343,6 +359,7 @@ template <bool kPlaced, int kOuter, class Index>
 __global__ void __launch_bounds__(kThreads, min_blocks<Index>(kPlaced))
     copy_rows_kernel(const __grid_constant__ CopyParameters<Index, kOuter> p) {
   const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
+#pragma unroll kUnroll
   for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
     write_if_seamless<kPlaced>(p, nth * kChunkBytes - p.out_shift);
   }
@@ -590,8 +607,8 @@ class Copy {
       CopyParameters<Index, kOuter> p,
       int64_t chunks,
       Stream stream) const {
-    const int64_t threads = std::min<int64_t>((chunks + 31) / 32 * 32, kThreads);
     const bool many = chunks >= int64_t{kManyBlocks} * kBlockChunks;
+    const int64_t threads = std::min<int64_t>((chunks + 31) / 32 * 32, many ? kThreads : kSmallThreads);
     p.chunks = static_cast<Index>(chunks);
     p.block_chunks = many ? kBlockChunks : static_cast<int>(threads);
     const int64_t blocks = (chunks + p.block_chunks - 1) / p.block_chunks;
