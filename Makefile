@@ -50,7 +50,7 @@ test: $(BUILT)  ## run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-emulation: $(BUILT)  ## run very many random cases through the GPU's kernels, on the CPU
-	$(BIN)/python -m pytest -m emulation tests/test_emulation.py
+	$(BIN)/python -m pytest -n auto -m emulation tests/test_emulation.py
 
 lint: $(BUILT)  ## check style and types
 	$(BIN)/ruff check .
