@@ -3,8 +3,9 @@ include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/torchcrop_fast")
-# The torch that it was built with is found where it lies.
-set_target_properties(torchcrop_fast PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+# The torch that it was built with is found where it lies; CMake's own list leaves out what lies in the source tree.
+set_target_properties(
+  torchcrop_fast PROPERTIES INSTALL_RPATH "${TORCHCROP_FAST_TORCH_FOLDER}/lib" INSTALL_RPATH_USE_LINK_PATH ON)
 install(
   TARGETS torchcrop_fast
   EXPORT torchcrop_fastTargets
