@@ -211,7 +211,7 @@ MUTANTS = [
     # images of an element left out
     ("adjoint", "border.h", "(images.has_second ? count_of(images.second) : 0)", "0"),
     # the last image again instead of the next one
-    ("adjoint", "adjoint_cuda.cu", "left /= shown.images.count;", ""),
+    ("adjoint", "adjoint_cuda.cu", "nth /= count;", ""),
 ]
 
 

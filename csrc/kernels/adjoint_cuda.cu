@@ -84,36 +84,45 @@ TORCHCROP_FAST_DEVICE void store_number(char* to, Sum<T> sum) {
   }
 }
 
-// What a window shows of an element whose index in its image, were that gapless, is this.
+// How often a window shows an element, and where it does so for the nth time: bytes from the window's index 0.
+template <class Index>
+struct Found {
+  Index count;
+  Index place;
+};
+
+// element: its index in the image, were that gapless.
+template <bool kPlaced, class Index>
+TORCHCROP_FAST_DEVICE Found<Index> find_image(
+    const AddParameters<Index>& p, Index image, Index window, Index element, Index nth) {
+  Found<Index> found{1, 0};
+  for (int d = p.dims - 1; d >= 0; --d) {
+    const AddedDim<Index>& dim = p.dim[d];
+    const Index around = dim.in_size.divide(element);
+    const Shown<Index> shown = find_shown<kPlaced>(p, dim, image, window, element - around * dim.in_size.size());
+    element = around;
+    const Index count = shown.images.count;
+    if (count == 0) {
+      return {0, 0};
+    }
+    found.count *= count;
+    found.place += place_of(dim, shown, nth % count);
+    nth /= count;
+  }
+  return found;
+}
+
+// Adds what a window shows of an element.
 template <bool kPlaced, class T, class Index>
 TORCHCROP_FAST_DEVICE Sum<T> add_window(
     const AddParameters<Index>& p, Index image, Index window, Index element, Sum<T> sum) {
   const char* const out = p.out + image * p.out_image_stride + window * p.out_window_stride;
-  Index count = 1, place = 0, rest = element;
-  for (int d = p.dims - 1; d >= 0 && count > 0; --d) {
-    const AddedDim<Index>& dim = p.dim[d];
-    const Index around = dim.in_size.divide(rest);
-    const Shown<Index> shown = find_shown<kPlaced>(p, dim, image, window, rest - around * dim.in_size.size());
-    count *= shown.images.count;
-    place += count > 0 ? place_of(dim, shown, Index{0}) : 0;
-    rest = around;
+  const Found<Index> first = find_image<kPlaced>(p, image, window, element, Index{0});
+  if (first.count > 0) {
+    sum += load_number<T>(out + first.place);
   }
-  if (count > 0) {
-    sum += load_number<T>(out + place);
-  }
-  for (Index nth = 1; nth < count; ++nth) {  // few elements are shown again
-    Index left = nth;
-    place = 0;
-    rest = element;
-    for (int d = p.dims - 1; d >= 0; --d) {
-      const AddedDim<Index>& dim = p.dim[d];
-      const Index around = dim.in_size.divide(rest);
-      const Shown<Index> shown = find_shown<kPlaced>(p, dim, image, window, rest - around * dim.in_size.size());
-      place += place_of(dim, shown, left % shown.images.count);
-      left /= shown.images.count;
-      rest = around;
-    }
-    sum += load_number<T>(out + place);
+  for (Index nth = 1; nth < first.count; ++nth) {  // few elements are shown again
+    sum += load_number<T>(out + find_image<kPlaced>(p, image, window, element, nth).place);
   }
   return sum;
 }
