@@ -78,15 +78,7 @@ bool try_one_of(Real type) {
   windows.in_image_stride = image_strides[0];
   windows.out_image_stride = window_strides[0];
   windows.out_window_stride = window_strides[1];
-  if (placed) {
-    windows.places = {
-        layout.starts.data(),
-        {layout.crops * layout.spatial_dims, layout.spatial_dims, 1},
-        reinterpret_cast<const bool*>(layout.flips.empty() ? nullptr : layout.flips.data()),
-        {layout.crops * layout.spatial_dims, layout.spatial_dims, 1},
-        layout.first_flipped,
-        layout.spatial_dims};
-  }
+  if (placed) windows.places = layout.places();
 
   for_each_index(window_shape, [&](const std::vector<int64_t>& index) {
     int64_t image_at = index[0] * image_strides[0];

@@ -9,11 +9,12 @@
 #include <random>
 #include <vector>
 
-#include "../../csrc/kernels/border.h"
+#include "../../csrc/kernels/window_cuda.h"
 
 namespace fuzz {
 
 using torchcrop_fast::Border;
+using torchcrop_fast::Places;
 
 inline std::mt19937 rng;
 
@@ -99,6 +100,14 @@ struct Layout {
     if (entry < 0) return index;
     const __int128 start = starts[(image * crops + crop) * spatial_dims + entry];
     return start + (flipped(image, crop, entry) ? sizes[d] - 1 - index : index);
+  }
+
+  // Starts and flips as a launch takes them.
+  Places places() const {
+    const int64_t of_image = crops * spatial_dims;
+    const auto* const first_flip = reinterpret_cast<const bool*>(flips.empty() ? nullptr : flips.data());
+    return {starts.data(), {of_image, spatial_dims, 1}, first_flip, {of_image, spatial_dims, 1}, first_flipped,
+            spatial_dims};
   }
 
   void draw_places(Border border) {

@@ -92,13 +92,8 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
   windows.in_image_stride = image_strides[0];
   windows.out_image_stride = window_strides[0];
   windows.out_window_stride = window_strides[1];
-  windows.places = {
-      centred ? nullptr : layout.starts.data(),
-      {2 * layout.crops, 2, 1},
-      reinterpret_cast<const bool*>(layout.flips.empty() ? nullptr : layout.flips.data()),
-      {2 * layout.crops, 2, 1},
-      layout.first_flipped,
-      2};
+  windows.places = layout.places();
+  if (centred) windows.places.starts = nullptr;
 
   for_each_index(window_shape, [&](const std::vector<int64_t>& index) {
     int64_t image_at = index[0] * image_strides[0];

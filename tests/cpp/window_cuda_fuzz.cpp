@@ -140,15 +140,7 @@ bool try_one() {
   windows.in_image_stride = windows.onto_images ? window_strides[0] : image_strides[0];
   windows.out_image_stride = windows.onto_images ? image_strides[0] : window_strides[0];
   windows.out_window_stride = window_strides[1];
-  if (placed) {
-    windows.places = {
-        layout.starts.data(),
-        {layout.crops * layout.spatial_dims, layout.spatial_dims, 1},
-        reinterpret_cast<const bool*>(layout.flips.empty() ? nullptr : layout.flips.data()),
-        {layout.crops * layout.spatial_dims, layout.spatial_dims, 1},
-        layout.first_flipped,
-        layout.spatial_dims};
-  }
+  if (placed) windows.places = layout.places();
 
   if (copy_windows_cuda(windows, nullptr) != 0) return false;
 
