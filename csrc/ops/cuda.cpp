@@ -43,6 +43,14 @@ void check_dims(const char* op, int dims) {
       dims);
 }
 
+// A window that has no places.
+Windows alone(const Window& window) {
+  Windows windows;
+  windows.window = window;
+  std::fill(std::begin(windows.spatial), std::end(windows.spatial), -1);
+  return windows;
+}
+
 void copy(const char* op, const Windows& windows) {
   check_dims(op, windows.window.dims);
   check_launch(copy_windows_cuda(windows, current_stream()));
@@ -57,10 +65,7 @@ void pad_into(
   if (out.numel() == 0) {
     return;
   }
-  Windows windows;
-  windows.window = pad_window(input, pad, border, fill, out);
-  std::fill(std::begin(windows.spatial), std::end(windows.spatial), -1);
-  copy("pad", windows);
+  copy("pad", alone(pad_window(input, pad, border, fill, out)));
 }
 
 at::Tensor pad_cuda(
@@ -114,9 +119,8 @@ at::Tensor pad_adjoint_cuda(
     return out;
   }
   const at::Tensor to = as_real(out);
-  Windows windows;
-  windows.window = pad_adjoint_window(to, entries, border, as_real(grad), /*tail=*/out.is_complex() ? 1 : 0);
-  std::fill(std::begin(windows.spatial), std::end(windows.spatial), -1);
+  const Windows windows =
+      alone(pad_adjoint_window(to, entries, border, as_real(grad), /*tail=*/out.is_complex() ? 1 : 0));
   check_dims("pad", windows.window.dims);
   check_launch(add_windows_cuda(windows, real_type("pad", to.scalar_type()), current_stream()));
   return out;
