@@ -1,7 +1,6 @@
 """The machine code that nvcc makes of the kernels for GPUs: no spills, 128-bit copies, few instructions a chunk."""
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -10,17 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from torchcrop_fast.bench.gpu_machine import nvcc
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ("80", "90", "100")
 STEMS = ("window", "adjoint", "normalize")
-
-
-def find_nvcc() -> str | None:
-    for home in (os.environ.get("CUDA_HOME"), "/usr/local/cuda"):
-        if home and Path(home, "bin", "nvcc").exists():
-            return str(Path(home, "bin", "nvcc"))
-    return shutil.which("nvcc")
 
 
 def find_cuobjdump() -> str | None:
@@ -33,7 +26,7 @@ def find_cuobjdump() -> str | None:
     return shutil.which("cuobjdump")
 
 
-NVCC, CUOBJDUMP = find_nvcc(), find_cuobjdump()
+NVCC, CUOBJDUMP = nvcc(), find_cuobjdump()
 if NVCC is None or CUOBJDUMP is None:
     pytest.skip("there is no nvcc or no cuobjdump", allow_module_level=True)
 
