@@ -66,7 +66,7 @@ bool read_entries(PyObject* object, Entry entry, c10::SmallVectorImpl<int64_t>& 
       }
       TORCH_CHECK_TYPE(
           PyIndex_Check(item) && !PyBool_Check(item), function_name(entry), ": ", argument_name(entry),
-          " must hold ints, got ", type_name(item), " at position ", i);
+          " must contain ints, got ", type_name(item), " at position ", i);
       THPObjectPtr number(PyNumber_Index(item));
       if (!number) {
         throw python_error();
@@ -75,7 +75,7 @@ bool read_entries(PyObject* object, Entry entry, c10::SmallVectorImpl<int64_t>& 
     }
     TORCH_CHECK_TYPE(
         overflow == 0 && !(entry == Entry::kCrop && value == INT64_MIN), function_name(entry), ": ",
-        argument_name(entry), " must hold ints that fit int64, got a larger one at position ", i);
+        argument_name(entry), " entry ", i, " does not fit int64");
     entries.push_back(entry == Entry::kCrop ? -value : value);
   }
   return true;

@@ -57,6 +57,11 @@ class CropAtCase:
         size = "x".join(map(str, self.size))
         return f"{dtype}-{shape}-{self.layout}-to{size}-{self.crops}-{self.flip}-{self.padding_mode}-{self.fill}"
 
+    @property
+    def image_size(self) -> Shape:
+        """The input's spatial sizes."""
+        return self.shape[len(self.shape) - len(self.size) :]
+
     def make_input(self) -> tuple[Tensor, Tensor]:
         """The input, and the dense base that it is a view of."""
         base_shape, view = LAYOUTS[self.layout](self.shape)
@@ -292,11 +297,11 @@ def _check_gradient(call: Call) -> None:
         assert gradient.dtype == case.dtype
         assert torch.equal(gradient, wanted.to(case.dtype))
 
-        arguments = (upstream, call.offsets, case.shape)
+        arguments = (upstream, call.offsets, case.image_size)
         adjoint = ADJOINT(*arguments, **options)
         assert_same(adjoint, gradient)
         meta = {**options, "flip": None if call.flip is None else _to_meta(call.flip)}
-        assert_same(ADJOINT(_to_meta(upstream), _to_meta(call.offsets), case.shape, **meta), _to_meta(adjoint))
+        assert_same(ADJOINT(_to_meta(upstream), _to_meta(call.offsets), case.image_size, **meta), _to_meta(adjoint))
         fallback = by_fallback(ADJOINT.default, *arguments, **options)
         assert (fallback.shape, fallback.stride()) == (adjoint.shape, adjoint.stride())
         if case.dtype not in (torch.float16, torch.bfloat16):  # there ATen rounds each sum
@@ -338,7 +343,7 @@ def _check_opcheck(call: Call) -> None:
         torch.library.opcheck(OP.default, (nn.Parameter(input), *arguments[1:]), call.options)
         options = {"flip": call.flip, "padding_mode": call.case.padding_mode}
         for grad in (windows, nn.Parameter(windows)):
-            torch.library.opcheck(ADJOINT.default, (grad, call.offsets, call.case.shape), options)
+            torch.library.opcheck(ADJOINT.default, (grad, call.offsets, call.case.image_size), options)
 
 
 CHECKS: tuple[Callable[[Call], None], ...] = (

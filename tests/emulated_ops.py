@@ -54,7 +54,7 @@ def check_pad(case: Case) -> None:
     arguments = (input, case.pad, case.mode, case.value)
     expected = OPS.pad(*arguments)
     check_op(OPS.pad, expected, *arguments)
-    check_adjoint(OPS._pad_adjoint.default, expected, case.pad, case.shape, case.mode)
+    check_adjoint(OPS._pad_adjoint.default, expected, case.pad, case.padded_size, case.mode)
 
 
 def check_crop_at(case: CropAtCase) -> None:
@@ -65,7 +65,7 @@ def check_crop_at(case: CropAtCase) -> None:
         options = {"flip": flip, "padding_mode": case.padding_mode}
         expected = OPS.crop_at(input, offsets, case.size, **options, fill=case.fill)
         check_op(OPS.crop_at, expected, input, offsets, case.size, **options, fill=case.fill)
-        check_adjoint(OPS._crop_at_adjoint.default, expected, offsets, case.shape, **options)
+        check_adjoint(OPS._crop_at_adjoint.default, expected, offsets, case.image_size, **options)
 
 
 def check_normalize(case: normalize_cases.Case) -> None:

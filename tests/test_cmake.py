@@ -73,6 +73,7 @@ def test_kernels_pass_their_tests_without_torch(tmp_path):
         "-DCMAKE_BUILD_TYPE=Debug",
     )
     fuzzers = {path.stem for path in (ROOT / "tests/cpp").glob("*_fuzz.cpp")}
+    fuzzers |= {"window_on_cpu_fuzz", "adjoint_on_cpu_fuzz"}
     assert set(targets) - {"torchcrop_fast_emulated_kernels"} == {"torchcrop_fast_kernels", *fuzzers}
     for source, command in [item for sources in targets.values() for item in sources.items()]:
         assert "-fsanitize=address,undefined" in command, source

@@ -156,8 +156,8 @@ def test_inductor(dynamic):
 
 
 WRONG_CALLS = [
-    (lambda x: functional.pad(x, (-5, -5)), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
-    (lambda x: functional.pad(x, (0, 0, -9, 1)), "pad: dim 2 of size 8 cannot lose 9 + 0 elements"),
+    (lambda x: functional.pad(x, (-5, -5)), "pad: cannot crop 5 + 5 elements from dim 3 of size 9"),
+    (lambda x: functional.pad(x, (0, 0, -9, 1)), "pad: cannot crop 9 + 0 elements from dim 2 of size 8"),
     (lambda x: functional.pad(x, (1, 2, 3)), "pad: pad must have an even number of entries, got 3"),
     (lambda x: functional.pad(x, [0] * 10), "pad: pad must have at most 8 entries for an input of 4 dims, got 10"),
     (
@@ -172,10 +172,10 @@ WRONG_CALLS = [
         lambda x: functional.pad(x[:, :0], (0, 0, 0, 0, 1, 2), "replicate"),
         "pad: dim 1 of size 0 cannot be replicated by (1, 2): it has no element to repeat",
     ),
-    (lambda x: functional.pad(x, (3, -13), "replicate"), "pad: dim 3 of size 9 cannot lose 0 + 13 elements"),
+    (lambda x: functional.pad(x, (3, -13), "replicate"), "pad: cannot crop 0 + 13 elements from dim 3 of size 9"),
     (
         lambda x: functional.pad(x, (1, 1), "reflect", 1.5),
-        "pad: value must be None or 0 but with mode 'constant', got 1.5",
+        "pad: value must be None or 0 unless mode is 'constant', got 1.5",
     ),
     (
         lambda x: functional.pad(x, (1, 1), "symmetric"),
@@ -183,14 +183,14 @@ WRONG_CALLS = [
     ),
     (
         lambda x: functional.pad(x, (1, 1), "reflect", out=torch.empty(2, 3, 8, 11, dtype=torch.int32)),
-        "pad: out must have input's dtype float32, got int32",
+        "pad: out must be of dtype float32, got int32",
     ),
     (
         lambda x: functional.pad(x, (1, 1), out=torch.empty(2, 3, 8, 11, dtype=torch.int32)),
-        "pad: out must have input's dtype float32, got int32",
+        "pad: out must be of dtype float32, got int32",
     ),
-    (lambda x: functional.crop(x, (5, 5)), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
-    (lambda x: functional.crop(x, (5, 5), copy=False), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
+    (lambda x: functional.crop(x, (5, 5)), "pad: cannot crop 5 + 5 elements from dim 3 of size 9"),
+    (lambda x: functional.crop(x, (5, 5), copy=False), "pad: cannot crop 5 + 5 elements from dim 3 of size 9"),
     (
         lambda x: functional.crop(x, (-1, 2), copy=False),
         "crop: cropping must not be negative with copy=False, got [-1, 2]",
@@ -205,8 +205,8 @@ WRONG_CALLS = [
         lambda x: functional.center_crop(x, [3], "half"),
         "center_crop: rounding must be 'torchvision', 'keras', 'dali' or 'monai', got 'half'",
     ),
-    (tcf.Crop2d(5), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
-    (tcf.ZeroPad2d((0, 0, -9, 1)), "pad: dim 2 of size 8 cannot lose 9 + 0 elements"),
+    (tcf.Crop2d(5), "pad: cannot crop 5 + 5 elements from dim 3 of size 9"),
+    (tcf.ZeroPad2d((0, 0, -9, 1)), "pad: cannot crop 9 + 0 elements from dim 2 of size 8"),
 ]
 
 

@@ -408,7 +408,7 @@ def test_layers() -> None:
 def test_errors_are_those_of_the_cpu() -> None:
     images, offsets, flip = draw(7)
     on_device = images.to(DEVICE)
-    with pytest.raises(RuntimeError, match=r"pad: dim 3 of size 37 cannot lose 20 \+ 18 elements"):
+    with pytest.raises(RuntimeError, match=r"pad: cannot crop 20 \+ 18 elements from dim 3 of size 37"):
         pad(on_device, (-20, -18))
     with pytest.raises(RuntimeError, match="crop_at: offsets must be on device cuda:0, got cpu"):
         crop_at(on_device, offsets, (3, 4))

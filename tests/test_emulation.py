@@ -1,31 +1,23 @@
 """The GPU's kernels without a GPU: the same sources compiled by g++, under sanitizers and a watch on every access."""
 
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
-from pathlib import Path
 
 import pytest
-import torch
+from builds import ROOT, compiled, released
+from mutants import KERNELS, plant
 from torch.utils import cpp_extension
 
-ROOT = Path(__file__).parents[1]
-KERNELS = ROOT / "csrc/kernels"
 GXX = ["g++", "-std=c++20", "-O1"]
 STRICT = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
-SANITIZED = [*GXX, *STRICT, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZED = [*GXX, *STRICT, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fPIC", "-fvisibility=hidden"]
 IN_64_BITS = "-DTORCHCROP_FAST_32_BIT_LIMIT=0"
 FUZZERS = {"window": "windows", "adjoint": "gradients", "normalize": "batches"}
 
 
 def compile_kernel(compiler, stem, to, folder=KERNELS):
     subprocess.run([*compiler, "-x", "c++", "-c", folder / f"{stem}_cuda.cu", "-o", to], check=True)
-
-
-def compile_fuzzer(compiler, stem, to):
-    subprocess.run([*compiler, "-c", ROOT / f"tests/cpp/{stem}_cuda_fuzz.cpp", "-o", to], check=True)
 
 
 def link(compiler, program, *objects):
@@ -37,22 +29,16 @@ def fuzz(program, count, seed, *options):
     return subprocess.run([program, str(count), str(seed), *options], capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module")
-def sanitized(tmp_path_factory):
+def sanitized(stem, *options):
     """The fuzzer of a kernel, with the kernel's numbers in 32 bits where they fit, or all in 64."""
-    folder = tmp_path_factory.mktemp("sanitized")
-    programs = {}
+    name = "-".join([stem, *(option.removeprefix("-DTORCHCROP_FAST_") for option in options)])
+    fuzzer = compiled(f"emulated-{stem}_fuzz.o", [*SANITIZED, "-c", ROOT / f"tests/cpp/{stem}_cuda_fuzz.cpp"])
+    return compiled(f"emulated-{name}_fuzz", [*SANITIZED, fuzzer, emulated_kernel(stem, *options)])
 
-    def build(stem, *options):
-        if (stem, options) not in programs:
-            fuzzer, kernel = folder / f"{stem}_fuzz.o", folder / "kernel.o"
-            if not fuzzer.exists():
-                compile_fuzzer(SANITIZED, stem, fuzzer)
-            compile_kernel([*SANITIZED, *options], stem, kernel)
-            programs[stem, options] = link(SANITIZED, folder / f"{stem}{len(programs)}", fuzzer, kernel)
-        return programs[stem, options]
 
-    return build
+def emulated_kernel(stem, *options):
+    name = "-".join([stem, *(option.removeprefix("-DTORCHCROP_FAST_") for option in options)])
+    return compiled(f"emulated-{name}.o", [*SANITIZED, *options, "-x", "c++", "-c", KERNELS / f"{stem}_cuda.cu"])
 
 
 def check(program, stem, count, seeds, *options):
@@ -64,12 +50,12 @@ def check(program, stem, count, seeds, *options):
 
 
 @pytest.mark.parametrize("stem", FUZZERS)
-def test_random_cases(sanitized, stem):
+def test_random_cases(stem):
     check(sanitized(stem), stem, 2000, range(2))
 
 
 @pytest.mark.parametrize("stem", ["window", "adjoint"])
-def test_random_cases_in_64_bits(sanitized, stem):
+def test_random_cases_in_64_bits(stem):
     check(sanitized(stem, IN_64_BITS), stem, 1000, [2])
 
 
@@ -83,17 +69,17 @@ OTHERWISE = [f"-DTORCHCROP_FAST_{macro}" for macro in ("LOAD_WORDS", "SMALL_THRE
     [("window", SMALL_BLOCKS), ("window", OTHERWISE), ("normalize", OTHERWISE)],
     ids=["window, several chunks a thread", "window, otherwise", "normalize, otherwise"],
 )
-def test_random_cases_of_other_settings(sanitized, stem, options):
+def test_random_cases_of_other_settings(stem, options):
     check(sanitized(stem, *options), stem, 1000, [4])
 
 
-def test_elements_gigabytes_apart(sanitized):
+def test_elements_gigabytes_apart():
     check(sanitized("window"), "window", 1000, [3], "far")
 
 
 @pytest.mark.emulation
 @pytest.mark.parametrize("stem", FUZZERS)
-def test_very_many_random_cases(sanitized, stem):
+def test_very_many_random_cases(stem):
     check(sanitized(stem), stem, 10_000, range(100, 104))
     if stem != "normalize":
         check(sanitized(stem, IN_64_BITS), stem, 5000, range(200, 202))
@@ -101,29 +87,21 @@ def test_very_many_random_cases(sanitized, stem):
         check(sanitized(stem), stem, 10_000, [300], "far")
 
 
-# What ops/cuda.cpp calls.
-OPS_SOURCES = ("check", "geometry", "kernel_arguments", "output_cache", "placed_windows")
+# What a backend calls.
+OPS_SOURCES = ("check", "geometry", "layout", "overlap")
 
 
-@pytest.fixture(scope="module")
-def emulated_ops(tmp_path_factory):
+def emulated_ops():
     """A library that registers the ops for CUDA, with the emulated kernels."""
-    folder = tmp_path_factory.mktemp("ops")
-    compiler = [*SANITIZED, "-fPIC", "-fvisibility=hidden", "-fno-sanitize=vptr", "-DTORCHCROP_FAST_EMULATED"]
     includes = [f"-isystem{path}" for path in cpp_extension.include_paths()]
-    for stem in FUZZERS:
-        compile_kernel(compiler, stem, folder / f"{stem}.o")
-    subprocess.run([*compiler, *includes, "-c", ROOT / "csrc/ops/cuda.cpp", "-o", folder / "cuda.o"], check=True)
-    built = ROOT / "build" / f"torch-{torch.__version__}-{sysconfig.get_config_var('SOABI')}" / "csrc/ops"
-    objects = [*folder.glob("*.o")]
+    backend = [*SANITIZED, "-fno-sanitize=vptr", *includes, "-c", ROOT / "tests/cpp/emulated_ops.cpp"]
+    objects = [compiled("emulated_ops.o", backend), *map(emulated_kernel, FUZZERS)]
     for stem in OPS_SOURCES:
-        source, ready = ROOT / f"csrc/ops/{stem}.cpp", built / f"{stem}.o"
-        if not ready.exists() or ready.stat().st_mtime < source.stat().st_mtime:
-            ready = folder / f"{stem}.o"
-            subprocess.run([*GXX, "-fPIC", *includes, "-c", source, "-o", ready], check=True)
-        objects.append(ready)
+        source = f"csrc/ops/{stem}.cpp"
+        ready = released(source)
+        objects.append(ready or compiled(f"{stem}.o", [*GXX, "-fPIC", *includes, "-c", ROOT / source]))
     libraries = [f"-L{path}" for path in cpp_extension.library_paths()]
-    return link([*compiler, "-shared"], folder / "libemulated.so", *objects, *libraries, "-ltorch_cpu", "-lc10")
+    return compiled("libemulated.so", [*SANITIZED, "-shared", *objects, *libraries, "-ltorch_cpu", "-lc10"])
 
 
 def run_ops(library, one_of):
@@ -136,36 +114,26 @@ def run_ops(library, one_of):
     return [int(line.split()[1]) for line in done.stdout.splitlines()]
 
 
-def test_a_sample_of_the_ops_cases(emulated_ops):
-    assert min(run_ops(emulated_ops, one_of=15)) > 5
+def test_a_sample_of_the_ops_cases():
+    assert min(run_ops(emulated_ops(), one_of=15)) > 5
 
 
 @pytest.mark.emulation
-def test_every_case_of_the_ops(emulated_ops):
-    pad, crop_at, normalize = run_ops(emulated_ops, one_of=1)
+def test_every_case_of_the_ops():
+    pad, crop_at, normalize = run_ops(emulated_ops(), one_of=1)
     assert pad > 9000
     assert crop_at > 100
     assert normalize > 400
 
 
-@pytest.fixture(scope="module")
-def build_mutant(tmp_path_factory):
-    """Compile a kernel with one replacement, in it or in a header of its folder, which must match just once."""
-    folder = tmp_path_factory.mktemp("mutants")
-    shutil.copytree(KERNELS, folder / "kernels")
+@pytest.fixture
+def build_mutant(tmp_path):
+    """Compile a kernel with one replacement, in it or in a header of its folder."""
 
     def build(stem, file, old, new):
-        fuzzer = folder / f"{stem}_fuzz.o"
-        if not fuzzer.exists():
-            compile_fuzzer(GXX, stem, fuzzer)
-        source = (KERNELS / file).read_text()
-        assert source.count(old) == 1, old
-        (folder / "kernels" / file).write_text(source.replace(old, new))
-        try:
-            compile_kernel(GXX, stem, folder / "kernel.o", folder / "kernels")
-        finally:
-            shutil.copy(KERNELS / file, folder / "kernels")
-        return link(GXX, folder / "mutant", fuzzer, folder / "kernel.o")
+        fuzzer = compiled(f"plain-{stem}_fuzz.o", [*GXX, "-c", ROOT / f"tests/cpp/{stem}_cuda_fuzz.cpp"])
+        compile_kernel(GXX, stem, tmp_path / "kernel.o", plant(tmp_path, file, old, new))
+        return link(GXX, tmp_path / "mutant", fuzzer, tmp_path / "kernel.o")
 
     return build
 
@@ -209,7 +177,7 @@ MUTANTS = [
     # channels of the second launch with the coefficients of the first
     ("normalize", "normalize_cuda.cu", "std::copy_n(all.bias + channel,", "std::copy_n(all.bias,"),
     # images of an element left out
-    ("adjoint", "border.h", "(images.has_second ? count_of(images.second) : 0)", "0"),
+    ("adjoint", "border.h", "(occurrences.has_second ? count_of(occurrences.second) : 0)", "0"),
     # the last image again instead of the next one
     ("adjoint", "adjoint_cuda.cu", "nth /= count;", ""),
 ]

@@ -82,15 +82,15 @@ WAYS: dict[str, Way] = {
 
 # Shape, pad, text.
 GEOMETRY_ERRORS: list[tuple[tuple[int, ...], tuple[int, ...], str]] = [
-    ((8,), (-4, -5), "pad: dim 0 of size 8 cannot lose 4 + 5 elements"),
-    ((8,), (-9, 5), "pad: dim 0 of size 8 cannot lose 9 + 0 elements"),
-    ((8,), (5, -9), "pad: dim 0 of size 8 cannot lose 0 + 9 elements"),
-    ((8,), (-9, 0), "pad: dim 0 of size 8 cannot lose 9 + 0 elements"),
-    ((0,), (-1, 1), "pad: dim 0 of size 0 cannot lose 1 + 0 elements"),
-    ((2, 3, 8), (0, 0, -2, -2), "pad: dim 1 of size 3 cannot lose 2 + 2 elements"),
-    ((2, 3, 8), (1, 1, -3, 3, 9, -3), "pad: dim 0 of size 2 cannot lose 0 + 3 elements"),
-    ((2, 3, 8), (-9, 0, -9, 0), "pad: dim 2 of size 8 cannot lose 9 + 0 elements"),
-    ((2, 0, 8), (-9, 0), "pad: dim 2 of size 8 cannot lose 9 + 0 elements"),
+    ((8,), (-4, -5), "pad: cannot crop 4 + 5 elements from dim 0 of size 8"),
+    ((8,), (-9, 5), "pad: cannot crop 9 + 0 elements from dim 0 of size 8"),
+    ((8,), (5, -9), "pad: cannot crop 0 + 9 elements from dim 0 of size 8"),
+    ((8,), (-9, 0), "pad: cannot crop 9 + 0 elements from dim 0 of size 8"),
+    ((0,), (-1, 1), "pad: cannot crop 1 + 0 elements from dim 0 of size 0"),
+    ((2, 3, 8), (0, 0, -2, -2), "pad: cannot crop 2 + 2 elements from dim 1 of size 3"),
+    ((2, 3, 8), (1, 1, -3, 3, 9, -3), "pad: cannot crop 0 + 3 elements from dim 0 of size 2"),
+    ((2, 3, 8), (-9, 0, -9, 0), "pad: cannot crop 9 + 0 elements from dim 2 of size 8"),
+    ((2, 0, 8), (-9, 0), "pad: cannot crop 9 + 0 elements from dim 2 of size 8"),
     ((8,), (1,), "pad: pad must have an even number of entries, got 1"),
     ((8, 8), (1, 2, 3), "pad: pad must have an even number of entries, got 3"),
     ((8,), (1, 2, 3, 4), "pad: pad must have at most 2 entries for an input of 1 dims, got 4"),
@@ -133,10 +133,10 @@ EXTREMES = (-(2**63), 1 - 2**63, -(2**62), 2**62, 2**63 - 9, 2**63 - 8, 2**63 - 
 def overflow_text(before: int, after: int) -> str:
     """What pad says to a float32 input of shape (8, 1) whose first dimension is to be padded so."""
     if 8 + min(before, 0) + min(after, 0) < 0:
-        return f"pad: dim 0 of size 8 cannot lose {-min(before, 0)} + {-min(after, 0)} elements"
+        return f"pad: cannot crop {-min(before, 0)} + {-min(after, 0)} elements from dim 0 of size 8"
     size = 8 + before + after
     if size >= 2**63:
-        return f"pad: dim 0 of size 8 cannot be padded by ({before}, {after}): its size would leave int64"
+        return f"pad: dim 0 of size 8 cannot be padded by ({before}, {after}): the result's size would overflow int64"
     return f"pad: the result must be smaller than 2^63 bytes, got sizes [{size}, 1] and 4 bytes an element"
 
 
@@ -176,7 +176,7 @@ def test_the_ends_of_int64_fit_where_there_is_no_element(device: str) -> None:
 def test_entries_beyond_int64(entry: int) -> None:
     for entries in ((entry, 0), (0, entry), (entry, entry)):
         position = entries.index(entry)
-        text = f" must hold ints that fit int64, got a larger one at position {position}"
+        text = f" entry {position} does not fit int64"
         with raises_exactly(TypeError, f"pad: pad{text}"):
             pad(ROW, entries)
         with raises_exactly(TypeError, f"crop: cropping{text}"):
@@ -185,7 +185,7 @@ def test_entries_beyond_int64(entry: int) -> None:
 
 
 def test_the_smallest_int64_has_no_opposite_to_pad_by() -> None:
-    with raises_exactly(TypeError, "crop: cropping must hold ints that fit int64, got a larger one at position 1"):
+    with raises_exactly(TypeError, "crop: cropping entry 1 does not fit int64"):
         crop(ROW, (0, -(2**63)))
 
 
@@ -360,13 +360,13 @@ TYPE_ERRORS: list[tuple[Any, str]] = [
     (range(2), "{0}: {1} must be a list or tuple of ints, got range"),
     ({1, 2}, "{0}: {1} must be a list or tuple of ints, got set"),
     (1.5, "{0}: {1} must be a list or tuple of ints, got float"),
-    ((1.0, 2), "{0}: {1} must hold ints, got float at position 0"),
-    ([0, 2.0], "{0}: {1} must hold ints, got float at position 1"),
-    ((True, 1), "{0}: {1} must hold ints, got bool at position 0"),
-    ((1, None), "{0}: {1} must hold ints, got NoneType at position 1"),
-    (("1", 0), "{0}: {1} must hold ints, got str at position 0"),
-    ((np.float32(1), 0), "{0}: {1} must hold ints, got float32 at position 0"),
-    (((1, 1), (2, 2)), "{0}: {1} must hold ints, got tuple at position 0"),
+    ((1.0, 2), "{0}: {1} must contain ints, got float at position 0"),
+    ([0, 2.0], "{0}: {1} must contain ints, got float at position 1"),
+    ((True, 1), "{0}: {1} must contain ints, got bool at position 0"),
+    ((1, None), "{0}: {1} must contain ints, got NoneType at position 1"),
+    (("1", 0), "{0}: {1} must contain ints, got str at position 0"),
+    ((np.float32(1), 0), "{0}: {1} must contain ints, got float32 at position 0"),
+    (((1, 1), (2, 2)), "{0}: {1} must contain ints, got tuple at position 0"),
 ]
 
 
@@ -445,15 +445,15 @@ REPEAT_ERRORS: list[tuple[str, tuple[int, ...], tuple[int, ...], str]] = [
     ("reflect", (2, 1), (0, 1), f"pad: dim 1 of size 1 cannot be reflected by (0, 1): {LESS}"),
     ("reflect", (2, 0), (1, 1), f"pad: dim 1 of size 0 cannot be reflected by (1, 1): {LESS}"),
     ("reflect", (2, 3, 8), (1, 1, 3, 0), f"pad: dim 1 of size 3 cannot be reflected by (3, 0): {LESS}"),
-    ("reflect", (2, 8), (-9, 0), "pad: dim 1 of size 8 cannot lose 9 + 0 elements"),
-    ("reflect", (2, 8), (5, -14), "pad: dim 1 of size 8 cannot lose 0 + 14 elements"),
-    ("replicate", (2, 8), (-14, 5), "pad: dim 1 of size 8 cannot lose 14 + 0 elements"),
+    ("reflect", (2, 8), (-9, 0), "pad: cannot crop 9 + 0 elements from dim 1 of size 8"),
+    ("reflect", (2, 8), (5, -14), "pad: cannot crop 0 + 14 elements from dim 1 of size 8"),
+    ("replicate", (2, 8), (-14, 5), "pad: cannot crop 14 + 0 elements from dim 1 of size 8"),
     ("replicate", (2, 0), (0, 1), "pad: dim 1 of size 0 cannot be replicated by (0, 1): it has no element to repeat"),
     ("circular", (2, 8), (9, 0), f"pad: dim 1 of size 8 cannot be wrapped by (9, 0): {WRAP.format(8)}"),
     ("circular", (2, 8), (-6, 3), f"pad: dim 1 of size 8 cannot be wrapped by (-6, 3): {WRAP.format(2)}"),
     ("circular", (2, 8), (1, -8), f"pad: dim 1 of size 8 cannot be wrapped by (1, -8): {WRAP.format(0)}"),
     ("circular", (2, 0), (0, 1), f"pad: dim 1 of size 0 cannot be wrapped by (0, 1): {WRAP.format(0)}"),
-    ("circular", (2, 8), (-9, 5), "pad: dim 1 of size 8 cannot lose 9 + 0 elements"),
+    ("circular", (2, 8), (-9, 5), "pad: cannot crop 9 + 0 elements from dim 1 of size 8"),
     ("reflect", (2, 8), (1, 2, 3), "pad: pad must have an even number of entries, got 3"),
     ("replicate", (2, 8), (0,) * 6, "pad: pad must have at most 4 entries for an input of 2 dims, got 6"),
 ]
@@ -495,7 +495,7 @@ def test_what_a_border_cannot_repeat_in_torchscript_and_graphs(
 def test_a_value_in_other_modes(mode: str, way: str) -> None:
     input = ROW.view(1, 8)
     for value, shown in ((1, "1"), (1.5, "1.5"), (1e-9, "1e-09"), (nan, "nan")):
-        text = f"pad: value must be None or 0 but with mode 'constant', got {shown}"
+        text = f"pad: value must be None or 0 unless mode is 'constant', got {shown}"
         with raises_exactly(RuntimeError, text):
             pads_in_mode(way, input, [1, 2], mode, value)
         with raises_exactly(RuntimeError, text):
@@ -538,28 +538,30 @@ def test_repeating_pads_near_the_ends_of_int64(mode: str) -> None:
             edge = ROW[0 if before > 0 else -1]
             assert torch.equal(pad(ROW.view(1, 8), (before, after), mode), edge.expand(1, 8 + before + after))
             continue
-        with pytest.raises(RuntimeError, match=r"^pad: (dim 1 of size 8 cannot|the result must be smaller) "):
+        with pytest.raises(
+            RuntimeError, match=r"^pad: (cannot crop|dim 1 of size 8 cannot be|the result must be smaller) "
+        ):
             pad(ROW.view(1, 8), (before, after), mode)
 
 
 def test_out_of_a_wrong_kind() -> None:
     meta = ROW.to("meta")
     for input, out, kind, text in (
-        (ROW, torch.empty(10, dtype=torch.int32), RuntimeError, "pad: out must have input's dtype float32, got int32"),
+        (ROW, torch.empty(10, dtype=torch.int32), RuntimeError, "pad: out must be of dtype float32, got int32"),
         (
             meta,
             torch.empty(10).half().to("meta"),
             RuntimeError,
-            "pad: out must have input's dtype float32, got float16",
+            "pad: out must be of dtype float32, got float16",
         ),
-        (ROW, torch.empty(10, device="meta"), RuntimeError, "pad: out must be on input's device cpu, got meta"),
-        (meta, torch.empty(10), RuntimeError, "pad: out must be on input's device meta, got cpu"),
+        (ROW, torch.empty(10, device="meta"), RuntimeError, "pad: out must be on device cpu, got meta"),
+        (meta, torch.empty(10), RuntimeError, "pad: out must be on device meta, got cpu"),
         (ROW, [1.0] * 10, TypeError, "pad: out must be a Tensor or None, got list"),
         (ROW, np.zeros(10), TypeError, "pad: out must be a Tensor or None, got ndarray"),
     ):
         with raises_exactly(kind, text):
             pad(input, (1, 1), out=out)
-    with pytest.raises(RuntimeError, match="pad: out must have input's dtype float32, got int32"):
+    with pytest.raises(RuntimeError, match="pad: out must be of dtype float32, got int32"):
         torch.jit.script(pad)(ROW, [1, 1], "constant", None, torch.empty(10, dtype=torch.int32))
 
 
@@ -694,7 +696,7 @@ def test_out_whose_elements_share_memory() -> None:
 
 
 def test_out_and_autograd() -> None:
-    text = "pad: out cannot be given where input or out takes part in autograd"
+    text = "pad: out= does not support autograd, but input or out requires grad or has a tangent"
     leaf = ROW.clone().requires_grad_()
     for input, out in (
         (leaf, torch.empty(8)),
@@ -727,12 +729,14 @@ def test_out_under_vmap() -> None:
 
 def test_out_under_functionalize() -> None:
     outside = torch.zeros(10)
-    with raises_exactly(RuntimeError, "pad: out must be an argument of what is functionalized, or be made in it"):
+    with raises_exactly(
+        RuntimeError, "pad: out must be an input of the functionalized function or be created inside it"
+    ):
         functionalize(lambda x: pad(x, (1, 1), out=outside))(ROW)
-    text = "pad: out must have sizes [10] where it cannot be resized, as in a graph, got [9]"
+    text = "pad: out must have sizes [10], got [9]: a graph cannot resize it"
     with raises_exactly(RuntimeError, text):
         functionalize(lambda x: pad(x, (1, 1), out=torch.zeros(9)))(ROW)
-    with raises_exactly(RuntimeError, "pad: out must have input's dtype float32, got float16"):
+    with raises_exactly(RuntimeError, "pad: out must be of dtype float32, got float16"):
         functionalize(lambda x: pad(x, (1, 1), out=torch.zeros(10).half()))(ROW)
 
 
@@ -745,7 +749,7 @@ def test_crop_without_a_copy() -> None:
             torch.jit.script(crop)(ROW, list(cropping), None, False)
     with raises_exactly(ValueError, "crop: out cannot be given with copy=False"):
         crop(ROW, (1, 1), copy=False, out=torch.empty(6))
-    with raises_exactly(RuntimeError, "pad: dim 0 of size 8 cannot lose 5 + 4 elements"):
+    with raises_exactly(RuntimeError, "pad: cannot crop 5 + 4 elements from dim 0 of size 8"):
         crop(ROW, (5, 4), copy=False)
 
 
@@ -800,8 +804,8 @@ def test_values_under_a_mode_are_those_of_a_plain_call(value: Any) -> None:
 @pytest.mark.parametrize(
     ("entries", "text"),
     [
-        ((True, 1), "pad: pad must hold ints, got bool at position 0"),
-        ((1.5, 1), "pad: pad must hold ints, got float at position 0"),
+        ((True, 1), "pad: pad must contain ints, got bool at position 0"),
+        ((1.5, 1), "pad: pad must contain ints, got float at position 0"),
         ("ab", "pad: pad must be a list or tuple of ints, got str"),
     ],
 )

@@ -318,9 +318,9 @@ def test_both_readings_of_a_flat_pair_can_be_written():
 @pytest.mark.parametrize(
     ("layer", "input", "text"),
     [
-        (tcf.Crop2d(5), torch.rand(1, 8, 9), "dim 2 of size 9 cannot lose 5 + 5 elements"),
+        (tcf.Crop2d(5), torch.rand(1, 8, 9), "cannot crop 5 + 5 elements from dim 2 of size 9"),
         (tcf.Crop3d(1), torch.rand(8, 9), "must have at most 4 entries for an input of 2 dims, got 6"),
-        (tcf.ZeroPad2d((0, 0, -5, -4)), torch.rand(1, 8, 9), "pad: dim 1 of size 8 cannot lose 5 + 4 elements"),
+        (tcf.ZeroPad2d((0, 0, -5, -4)), torch.rand(1, 8, 9), "pad: cannot crop 5 + 4 elements from dim 1 of size 8"),
         (tcf.CenterCrop(4), torch.rand(8), "center_crop: size has 2 entries, more than the 1 dims of input"),
     ],
     ids=["Crop2d", "Crop3d", "ZeroPad2d", "CenterCrop"],
@@ -493,7 +493,7 @@ def test_crop_with_copy_never_shares_memory():
         ({"cropping": (-1, 2)}, ValueError, "crop: cropping must not be negative with copy=False, got [-1, 2]"),
         ({"cropping": (0, 0, 1, -2)}, ValueError, "must not be negative with copy=False, got [0, 0, 1, -2]"),
         ({"cropping": (1, 2), "out": torch.empty(0)}, ValueError, "crop: out cannot be given with copy=False"),
-        ({"cropping": (5, 5)}, RuntimeError, "dim 2 of size 9 cannot lose 5 + 5 elements"),
+        ({"cropping": (5, 5)}, RuntimeError, "cannot crop 5 + 5 elements from dim 2 of size 9"),
         ({"cropping": (1,)}, RuntimeError, "must have an even number of entries, got 1"),
         ({"cropping": (0,) * 8}, RuntimeError, "must have at most 6 entries for an input of 3 dims, got 8"),
     ],

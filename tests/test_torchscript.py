@@ -260,12 +260,12 @@ def test_functions_script_by_themselves(name):
 
 
 WRONG_CALLS = [
-    (pad_by, ([-5, -5], "constant", 0.0), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
+    (pad_by, ([-5, -5], "constant", 0.0), "pad: cannot crop 5 + 5 elements from dim 3 of size 9"),
     (pad_by, ([1], "constant", 0.0), "pad: pad must have an even number of entries, got 1"),
     (pad_by, ([0] * 10, "constant", 0.0), "pad: pad must have at most 8 entries for an input of 4 dims, got 10"),
-    (pad_by, ([2**62, 2**62], "constant", 0.0), "its size would leave int64"),
+    (pad_by, ([2**62, 2**62], "constant", 0.0), "the result's size would overflow int64"),
     (pad_by, ([1, 1], "constant", 1e300), "pad: value must fit dtype float32, got 1e+300"),
-    (pad_by, ([1, 1], "reflect", 1.5), "pad: value must be None or 0 but with mode 'constant', got 1.5"),
+    (pad_by, ([1, 1], "reflect", 1.5), "pad: value must be None or 0 unless mode is 'constant', got 1.5"),
     (
         pad_by,
         ([1, 1], "symmetric", 0.0),
@@ -281,8 +281,8 @@ WRONG_CALLS = [
         ([-6, 4], "circular", 0.0),
         "pad: dim 3 of size 9 cannot be wrapped by (-6, 4): both must be at most the 3 elements to wrap",
     ),
-    (crop_by, ([5, 5], True), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
-    (crop_by, ([5, 5], False), "pad: dim 3 of size 9 cannot lose 5 + 5 elements"),
+    (crop_by, ([5, 5], True), "pad: cannot crop 5 + 5 elements from dim 3 of size 9"),
+    (crop_by, ([5, 5], False), "pad: cannot crop 5 + 5 elements from dim 3 of size 9"),
     (crop_by, ([-1, 5], False), "crop: cropping must not be negative with copy=False, got [-1, 5]"),
     (center_crop_to, ([1] * 5, "keras"), "center_crop: size has 5 entries, more than the 4 dims of input"),
     (center_crop_to, ([3, -2], "keras"), "center_crop: size must not be negative, got -2"),
@@ -291,8 +291,8 @@ WRONG_CALLS = [
         ([3], "half"),
         "center_crop: rounding must be 'torchvision', 'keras', 'dali' or 'monai', got 'half'",
     ),
-    (pad_to_out, ([1, 1], "reflect", torch.empty(0).int()), "pad: out must have input's dtype float32, got int32"),
-    (pad_to_out, ([1, 1], "constant", torch.empty(0).int()), "pad: out must have input's dtype float32, got int32"),
+    (pad_to_out, ([1, 1], "reflect", torch.empty(0).int()), "pad: out must be of dtype float32, got int32"),
+    (pad_to_out, ([1, 1], "constant", torch.empty(0).int()), "pad: out must be of dtype float32, got int32"),
     (crop_to_out, ([1, 1], False, torch.empty(0)), "crop: out cannot be given with copy=False"),
 ]
 
@@ -318,15 +318,18 @@ CROP_AT = (
 )
 NORMALIZE = (
     "(Tensor input, Tensor? offsets, SymInt[] size, *, float[] mean, float[] std, Tensor? flip=None,"
-    ' ScalarType dtype=6, str layout="CHW", MemoryFormat memory_format=0, str padding_mode="constant",'
+    ' ScalarType? dtype=None, str layout="CHW", MemoryFormat? memory_format=None, str padding_mode="constant",'
     " float[] fill=[0.]"
 )
 SCHEMAS = {
     "torchcrop_fast::_crop_at_adjoint": (
-        "(Tensor grad, Tensor offsets, SymInt[] input_size, *, Tensor? flip=None,"
-        ' str padding_mode="constant") -> Tensor'
+        '(Tensor grad, Tensor offsets, SymInt[] size, *, Tensor? flip=None, str padding_mode="constant") -> Tensor'
     ),
-    "torchcrop_fast::_pad_adjoint": "(Tensor grad, SymInt[] pad, SymInt[] input_size, str mode) -> Tensor",
+    "torchcrop_fast::_crop_mirror_normalize_adjoint": (
+        "(Tensor grad, Tensor? offsets, SymInt[] size, *, float[] std, Tensor? flip=None, ScalarType? dtype=None,"
+        ' str layout="CHW", str padding_mode="constant") -> Tensor'
+    ),
+    "torchcrop_fast::_pad_adjoint": "(Tensor grad, SymInt[] pad, SymInt[] size, str mode) -> Tensor",
     "torchcrop_fast::crop_at": CROP_AT + ") -> Tensor",
     "torchcrop_fast::crop_at.out": CROP_AT + ", Tensor(a!) out) -> ()",
     "torchcrop_fast::crop_mirror_normalize": NORMALIZE + ") -> Tensor",

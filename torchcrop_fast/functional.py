@@ -373,7 +373,7 @@ def _floats(function: str, name: str, value: Sequence[float]) -> list[float]:
             raise TypeError
         return [float(number) for number in numbers]
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise TypeError(f"{function}: {name} must hold numbers, got {value!r}") from None
+        raise TypeError(f"{function}: {name} must contain numbers, got {value!r}") from None
 
 
 def _scripted_random_offsets(
@@ -470,7 +470,7 @@ def _draw_offsets(
     columns: list[Tensor] = []
     for d in range(dims):
         if size[d] <= 0:
-            raise ValueError(f"{function}: size must hold positive ints, got {size}")
+            raise ValueError(f"{function}: size must contain positive ints, got {size}")
         end = input_size[d] + after[d] - size[d] + 1
         if end <= -before[d]:
             raise ValueError(
@@ -674,12 +674,10 @@ def _check_ints(function: str, name: str, entries: Sequence[int]) -> None:
         raise TypeError(f"{function}: {name} must be a list or tuple of ints, got {type(entries).__name__}")
     for position, entry in enumerate(entries):
         if not _is_int(entry):
-            raise TypeError(f"{function}: {name} must hold ints, got {type(entry).__name__} at position {position}")
+            raise TypeError(f"{function}: {name} must contain ints, got {type(entry).__name__} at position {position}")
         plain = not is_compiling() and not isinstance(entry, (torch.SymInt, Tensor))
         if plain and not -(2**63) < operator.index(entry) < 2**63:
-            raise TypeError(
-                f"{function}: {name} must hold ints that fit int64, got a larger one at position {position}"
-            )
+            raise TypeError(f"{function}: {name} entry {position} does not fit int64")
 
 
 def _is_int(entry: object) -> bool:
@@ -724,7 +722,7 @@ def _traced_repeat(input: Tensor, pad: list[int], mode: str, value: complex | No
     _check_pad(input, pad, mode)
     if value is not None and (isinstance(value, complex) or value != 0):
         number = str(value).removesuffix(".0")
-        raise RuntimeError(f"pad: value must be None or 0 but with mode 'constant', got {number}")
+        raise RuntimeError(f"pad: value must be None or 0 unless mode is 'constant', got {number}")
     padded, dims = len(pad) // 2, input.dim()
     has_dtype = input.dtype in _REPEATED_DTYPES or mode == "circular"
     has_dims = 1 <= padded <= 3 and 1 <= dims - padded <= 2
@@ -758,16 +756,15 @@ def _added(pad: list[int]) -> list[int]:
 def _copy_to(out: Tensor, padded: Tensor) -> Tensor:
     """Write to out in a graph. The errors are the op's."""
     if torch.is_grad_enabled() and (padded.requires_grad or out.requires_grad):
-        raise RuntimeError("pad: out cannot be given where input or out takes part in autograd")
+        raise RuntimeError("pad: out= does not support autograd, but input or out requires grad or has a tangent")
     if out.dtype != padded.dtype:
         dtypes = [str(dtype).removeprefix("torch.") for dtype in (padded.dtype, out.dtype)]
-        raise RuntimeError("pad: out must have input's dtype {}, got {}".format(*dtypes))
+        raise RuntimeError("pad: out must be of dtype {}, got {}".format(*dtypes))
     if out.device != padded.device:
-        raise RuntimeError(f"pad: out must be on input's device {padded.device}, got {out.device}")
+        raise RuntimeError(f"pad: out must be on device {padded.device}, got {out.device}")
     if out.shape != padded.shape:
         raise RuntimeError(
-            f"pad: out must have sizes {list(padded.shape)} where it cannot be resized, as in a graph,"
-            f" got {list(out.shape)}"
+            f"pad: out must have sizes {list(padded.shape)}, got {list(out.shape)}: a graph cannot resize it"
         )
     return out.copy_(padded)
 
@@ -784,10 +781,10 @@ def _check_pad(input: Tensor, pad: list[int], mode: str = "constant") -> None:
         size, before, after = input.size(dim), max(-pad[i], 0), max(-pad[i + 1], 0)
         last = mode in ["reflect", "replicate"]  # the crop comes last
         if size < before + after and not last:
-            raise RuntimeError(f"pad: dim {dim} of size {size} cannot lose {before} + {after} elements")
+            raise RuntimeError(f"pad: cannot crop {before} + {after} elements from dim {dim} of size {size}")
         _check_repeats_once(dim, size, size - before - after, pad[i], pad[i + 1], mode)
         if last and size + pad[i] + pad[i + 1] < 0:
-            raise RuntimeError(f"pad: dim {dim} of size {size} cannot lose {before} + {after} elements")
+            raise RuntimeError(f"pad: cannot crop {before} + {after} elements from dim {dim} of size {size}")
 
 
 def _check_repeats_once(dim: int, size: int, left: int, before: int, after: int, mode: str) -> None:

@@ -12,30 +12,30 @@ namespace {
 
 // The output indexes that see each input index along one dimension: those of index i are out[first[i]], and so on up to
 // out[first[i + 1]].
-struct Images {
+struct OccurrenceTable {
   std::vector<int64_t> first;
   std::vector<int64_t> out;
 };
 
-Images images_of(Border border, const WindowDim& dim) {
-  Images images{std::vector<int64_t>(dim.in_size + 1), std::vector<int64_t>(dim.size)};
+OccurrenceTable occurrence_table(Border border, const WindowDim& dim) {
+  OccurrenceTable table{std::vector<int64_t>(dim.in_size + 1), std::vector<int64_t>(dim.size)};
   for (int64_t i = 0; i < dim.size; ++i) {
     const int64_t in = border_index(border, dim.start + i, dim.in_size);
     if (in >= 0) {
-      ++images.first[in + 1];
+      ++table.first[in + 1];
     }
   }
   for (int64_t i = 0; i < dim.in_size; ++i) {
-    images.first[i + 1] += images.first[i];
+    table.first[i + 1] += table.first[i];
   }
-  std::vector<int64_t> next(images.first.begin(), images.first.end() - 1);
+  std::vector<int64_t> next(table.first.begin(), table.first.end() - 1);
   for (int64_t i = 0; i < dim.size; ++i) {
     const int64_t in = border_index(border, dim.start + i, dim.in_size);
     if (in >= 0) {
-      images.out[next[in]++] = i;
+      table.out[next[in]++] = i;
     }
   }
-  return images;
+  return table;
 }
 
 template <class T>
@@ -43,12 +43,12 @@ class WindowAdder {
  public:
   using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
-  WindowAdder(const Window* windows, int64_t count) : shape_(windows[0]), last_(shape_.dims - 1) {
-    for (int64_t w = 0; w < count; ++w) {
-      const Window& window = windows[w];
-      Shown shown{&window, {}, {}};
+  // Of windows on one image, which share all but starts and what is reversed, in their unmerged form.
+  explicit WindowAdder(const std::vector<Window>& windows) : shape_(windows[0]), last_(shape_.dims - 1) {
+    for (const Window& window : windows) {
+      WindowOccurrences shown{&window, {}, {}};
       for (int d = 0; d < last_; ++d) {
-        shown.images.push_back(images_of(window.border, window.dim[d]));
+        shown.tables.push_back(occurrence_table(window.border, window.dim[d]));
       }
       const WindowDim& column = window.dim[last_];
       for_each_run(
@@ -62,13 +62,13 @@ class WindowAdder {
     seek(begin);
     for (int64_t row = begin; row < end; ++row, next_row()) {
       std::fill(sums_.begin(), sums_.end(), Sum(0));
-      for (const Shown& shown : shown_) {
+      for (const WindowOccurrences& shown : shown_) {
         add(shown, 0, reinterpret_cast<const T*>(shown.window->out));
       }
       T* const in = reinterpret_cast<T*>(const_cast<char*>(shape_.in)) + in_offset_;
       const int64_t stride = shape_.dim[last_].in_stride;
       const auto size = static_cast<int64_t>(sums_.size());
-      if (stride == 1) {  // said apart, since compilers make vectors of it
+      if (stride == 1) {  // separate loop, so that compilers vectorize it
         for (int64_t i = 0; i < size; ++i) {
           in[i] = narrow(sums_[i]);
         }
@@ -81,10 +81,10 @@ class WindowAdder {
   }
 
  private:
-  struct Shown {
+  struct WindowOccurrences {
     const Window* window;
-    std::vector<Images> images;  // of each dimension but the last
-    std::vector<Run> runs;       // of the last
+    std::vector<OccurrenceTable> tables;  // of each dimension but the last
+    std::vector<Run> runs;                // of the last
   };
 
   // Goes to a row, counted in the order of the dimensions.
@@ -109,19 +109,19 @@ class WindowAdder {
   }
 
   // Adds all rows that show the current one, from dimension d on, whose elements begin at out.
-  void add(const Shown& shown, int d, const T* out) {
+  void add(const WindowOccurrences& shown, int d, const T* out) {
     const int64_t stride = shown.window->dim[d].out_stride;
     if (d < last_) {
-      const Images& images = shown.images[d];
-      for (int64_t i = images.first[index_[d]]; i < images.first[index_[d] + 1]; ++i) {
-        add(shown, d + 1, out + images.out[i] * stride);
+      const OccurrenceTable& table = shown.tables[d];
+      for (int64_t i = table.first[index_[d]]; i < table.first[index_[d] + 1]; ++i) {
+        add(shown, d + 1, out + table.out[i] * stride);
       }
       return;
     }
     for (const Run& run : shown.runs) {
       Sum* sum = sums_.data() + run.in;
       const T* from = out + run.out * stride;
-      if (stride == 1 && run.step == 1) {  // said apart, as above
+      if (stride == 1 && run.step == 1) {  // separate, as above
         for (int64_t i = 0; i < run.size; ++i) {
           sum[i] += to_float(from[i]);
         }
@@ -143,7 +143,7 @@ class WindowAdder {
 
   const Window& shape_;  // one of them: they share sizes and the input's strides
   const int last_;
-  std::vector<Shown> shown_;
+  std::vector<WindowOccurrences> shown_;
   // The current row.
   std::vector<Sum> sums_;
   int64_t index_[kMaxDims];
@@ -152,16 +152,21 @@ class WindowAdder {
 
 }  // namespace
 
-void add_windows_cpu(const Window* windows, int64_t count, Real type, int64_t begin, int64_t end) {
+void add_windows_cpu(const Windows& windows, Real type, int64_t image, int64_t begin, int64_t end) {
+  const int64_t count = windows.windows_an_image, bytes = windows.window.element_size;
+  std::vector<Window> of_image;
+  for (int64_t i = image * count; i < (image + 1) * count; ++i) {
+    of_image.push_back(unmerged_window_at(windows, i, Reversed::kOut, bytes, bytes));
+  }
   switch (type) {
     case Real::kHalf:
-      return WindowAdder<Half>(windows, count).write(begin, end);
+      return WindowAdder<Half>(of_image).write(begin, end);
     case Real::kBFloat16:
-      return WindowAdder<BFloat16>(windows, count).write(begin, end);
+      return WindowAdder<BFloat16>(of_image).write(begin, end);
     case Real::kFloat:
-      return WindowAdder<float>(windows, count).write(begin, end);
+      return WindowAdder<float>(of_image).write(begin, end);
     case Real::kDouble:
-      return WindowAdder<double>(windows, count).write(begin, end);
+      return WindowAdder<double>(of_image).write(begin, end);
   }
 }
 

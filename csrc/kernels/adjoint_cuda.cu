@@ -40,27 +40,27 @@ struct AddParameters {
 
 // One dimension of an element of the input's gradient, and what shows it of a window.
 template <class Index>
-struct Shown {
-  Images<Index> images;
-  Sight<Index> sight;
+struct DimOccurrences {
+  Occurrences<Index> occurrences;
+  IndexMap<Index> map;
 };
 
 template <bool kPlaced, class Index>
-TORCHCROP_FAST_DEVICE Shown<Index> find_shown(
+TORCHCROP_FAST_DEVICE DimOccurrences<Index> find_occurrences(
     const AddParameters<Index>& p, const AddedDim<Index>& dim, Index image, Index window, Index index) {
-  Sight<Index> sight{dim.start, 1};
+  IndexMap<Index> map{dim.start, 1};
   if (kPlaced && dim.spatial >= 0) {
-    sight = sight_of(p.places, p.border, false, image, window, dim.spatial, dim.start, dim.size, dim.in_size.size());
+    map = index_map_of(p.places, p.border, false, image, window, dim.spatial, dim.start, dim.size, dim.in_size.size());
   }
-  const Index start = sight.step > 0 ? sight.base : sight.base - dim.size + 1;
-  return {images_of(p.border, start, dim.size, dim.in_size.size(), index), sight};
+  const Index start = map.step > 0 ? map.base : map.base - dim.size + 1;
+  return {occurrences_of(p.border, start, dim.size, dim.in_size.size(), index), map};
 }
 
 // Bytes from the window's index 0 to the nth image.
 template <class Index>
-TORCHCROP_FAST_DEVICE Index place_of(const AddedDim<Index>& dim, const Shown<Index>& shown, Index nth) {
-  const Index at = shown.images[nth];
-  return (shown.sight.step > 0 ? at : dim.size - 1 - at) * dim.out_stride;
+TORCHCROP_FAST_DEVICE Index place_of(const AddedDim<Index>& dim, const DimOccurrences<Index>& shown, Index nth) {
+  const Index at = shown.occurrences[nth];
+  return (shown.map.step > 0 ? at : dim.size - 1 - at) * dim.out_stride;
 }
 
 template <class T>
@@ -86,22 +86,23 @@ TORCHCROP_FAST_DEVICE void store_number(char* to, Sum<T> sum) {
 
 // How often a window shows an element, and where it does so for the nth time: bytes from the window's index 0.
 template <class Index>
-struct Found {
+struct NthOccurrence {
   Index count;
   Index place;
 };
 
 // element: its index in the image, were that gapless.
 template <bool kPlaced, class Index>
-TORCHCROP_FAST_DEVICE Found<Index> find_image(
+TORCHCROP_FAST_DEVICE NthOccurrence<Index> find_nth_occurrence(
     const AddParameters<Index>& p, Index image, Index window, Index element, Index nth) {
-  Found<Index> found{1, 0};
+  NthOccurrence<Index> found{1, 0};
   for (int d = p.dims - 1; d >= 0; --d) {
     const AddedDim<Index>& dim = p.dim[d];
     const Index around = dim.in_size.divide(element);
-    const Shown<Index> shown = find_shown<kPlaced>(p, dim, image, window, element - around * dim.in_size.size());
+    const DimOccurrences<Index> shown =
+        find_occurrences<kPlaced>(p, dim, image, window, element - around * dim.in_size.size());
     element = around;
-    const Index count = shown.images.count;
+    const Index count = shown.occurrences.count;
     if (count == 0) {
       return {0, 0};
     }
@@ -117,12 +118,12 @@ template <bool kPlaced, class T, class Index>
 TORCHCROP_FAST_DEVICE Sum<T> add_window(
     const AddParameters<Index>& p, Index image, Index window, Index element, Sum<T> sum) {
   const char* const out = p.out + image * p.out_image_stride + window * p.out_window_stride;
-  const Found<Index> first = find_image<kPlaced>(p, image, window, element, Index{0});
+  const NthOccurrence<Index> first = find_nth_occurrence<kPlaced>(p, image, window, element, Index{0});
   if (first.count > 0) {
     sum += load_number<T>(out + first.place);
   }
   for (Index nth = 1; nth < first.count; ++nth) {  // few elements are shown again
-    sum += load_number<T>(out + find_image<kPlaced>(p, image, window, element, nth).place);
+    sum += load_number<T>(out + find_nth_occurrence<kPlaced>(p, image, window, element, nth).place);
   }
   return sum;
 }

@@ -73,7 +73,7 @@ TORCHCROP_FAST_HOST_DEVICE inline int64_t near_start(Border border, int64_t star
 // The indexes of a window, in ascending order, that see one index of the input: first, second, and those a multiple of
 // the period after them; or first and those after it alone, where there is no second.
 template <class Index>
-struct Images {
+struct Occurrences {
   Index count;
   Index first;
   Index second;
@@ -87,34 +87,34 @@ struct Images {
 
 // Of an index in [0, in_size), for a window of this start, which is near, and size.
 template <class Index>
-TORCHCROP_FAST_HOST_DEVICE inline Images<Index> images_of(
+TORCHCROP_FAST_HOST_DEVICE inline Occurrences<Index> occurrences_of(
     Border border, Index start, Index size, Index in_size, Index index) {
-  Images<Index> images{0, index - start, 0, 1, false};
-  const bool inside = 0 <= images.first && images.first < size;
+  Occurrences<Index> occurrences{0, index - start, 0, 1, false};
+  const bool inside = 0 <= occurrences.first && occurrences.first < size;
   if (border == Border::kConstant) {
-    images.count = inside ? 1 : 0;
-    return images;
+    occurrences.count = inside ? 1 : 0;
+    return occurrences;
   }
   if (border == Border::kReplicate) {
-    const Index begin = index == 0 ? 0 : (images.first < 0 ? 0 : images.first);
-    const Index end = index == in_size - 1 ? size : (images.first + 1 < size ? images.first + 1 : size);
-    images.first = begin;
-    images.count = begin < end ? end - begin : 0;
-    return images;
+    const Index begin = index == 0 ? 0 : (occurrences.first < 0 ? 0 : occurrences.first);
+    const Index end = index == in_size - 1 ? size : (occurrences.first + 1 < size ? occurrences.first + 1 : size);
+    occurrences.first = begin;
+    occurrences.count = begin < end ? end - begin : 0;
+    return occurrences;
   }
-  images.period = border_period(border, in_size);
+  occurrences.period = border_period(border, in_size);
   const auto first_of = [&](Index at) {  // that is so far from the start, up to periods
-    const Index rest = at % images.period;
-    return rest < 0 ? rest + images.period : rest;
+    const Index rest = at % occurrences.period;
+    return rest < 0 ? rest + occurrences.period : rest;
   };
-  const auto count_of = [&](Index first) { return first < size ? (size - 1 - first) / images.period + 1 : 0; };
-  const Index forward = first_of(images.first);
+  const auto count_of = [&](Index first) { return first < size ? (size - 1 - first) / occurrences.period + 1 : 0; };
+  const Index forward = first_of(occurrences.first);
   const Index backward = first_of((border == Border::kReflect ? -index : -1 - index) - start);
-  images.has_second = border != Border::kCircular && forward != backward;
-  images.first = images.has_second && backward < forward ? backward : forward;
-  images.second = forward + backward - images.first;
-  images.count = count_of(images.first) + (images.has_second ? count_of(images.second) : 0);
-  return images;
+  occurrences.has_second = border != Border::kCircular && forward != backward;
+  occurrences.first = occurrences.has_second && backward < forward ? backward : forward;
+  occurrences.second = forward + backward - occurrences.first;
+  occurrences.count = count_of(occurrences.first) + (occurrences.has_second ? count_of(occurrences.second) : 0);
+  return occurrences;
 }
 
 // Neighbouring output indexes that see neighbouring input indexes: out + i sees in + i * step, for i in [0, size).

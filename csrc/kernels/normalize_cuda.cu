@@ -108,7 +108,7 @@ TORCHCROP_FAST_DEVICE void store_pixels(char* to, const float (&numbers)[kElemen
 struct Part {
   int64_t in;   // bytes from the input to the image's row, or less than 0 for a row of nothing but fill
   int64_t out;  // elements from the output to the window's row
-  Sight<int32_t> columns;
+  IndexMap<int32_t> columns;
   int32_t group;
   int32_t plane;
 };
@@ -123,8 +123,9 @@ TORCHCROP_FAST_DEVICE Part find_part(const NormalizeParameters& p, int32_t threa
   part.plane = all - nth * p.planes.size();
   const int32_t image = p.windows.divide(nth);
   const int32_t window = nth - image * p.windows.size();
-  const Sight<int32_t> rows = sight_of(p.places, p.border, false, image, window, 0, p.y.start, p.y.size, p.y.in_size);
-  part.columns = sight_of(p.places, p.border, false, image, window, 1, p.x.start, p.x.size, p.x.in_size);
+  const IndexMap<int32_t> rows =
+      index_map_of(p.places, p.border, false, image, window, 0, p.y.start, p.y.size, p.y.in_size);
+  part.columns = index_map_of(p.places, p.border, false, image, window, 1, p.x.start, p.x.size, p.x.in_size);
   const int32_t at = border_index(p.border, rows.base + rows.step * y, p.y.in_size);
   part.in = at < 0 ? -1 : p.in_shift + (image * p.in_image_stride + at * p.y.in_stride) * in_bytes;
   part.out = image * p.out_image_stride + window * p.out_window_stride + y * p.y.out_stride;

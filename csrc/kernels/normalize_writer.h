@@ -10,9 +10,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "copy_rows.h"
+#include "line_stream.h"
 #include "normalize_cpu.h"
 #include "pixel.h"
-#include "repeat_writer.h"
 
 namespace torchcrop_fast {
 namespace {

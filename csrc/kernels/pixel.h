@@ -11,6 +11,9 @@ namespace torchcrop_fast {
 // The types that pixels are read and written in; kUint8 is only read.
 enum class PixelType { kUint8, kHalf, kBFloat16, kFloat };
 
+// In bytes.
+constexpr int size_of(PixelType type) { return type == PixelType::kUint8 ? 1 : (type == PixelType::kFloat ? 4 : 2); }
+
 // The type of a gradient's elements.
 enum class Real { kHalf, kBFloat16, kFloat, kDouble };
 

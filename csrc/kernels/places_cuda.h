@@ -10,7 +10,7 @@ namespace torchcrop_fast {
 
 // What a window's index i sees along one dimension: the input's index base + step * i.
 template <class Index>
-struct Sight {
+struct IndexMap {
   Index base;
   Index step;  // 1, or -1 where it is mirrored
 };
@@ -31,10 +31,10 @@ TORCHCROP_FAST_DEVICE bool is_flipped(const Places& places, int64_t image, int64
 // Of a window of an image, or of the image in its window where that is what is written. start: where windows begin if
 // places don't say it. size, in_size: of what is written and of what it sees.
 template <class Index>
-TORCHCROP_FAST_DEVICE Sight<Index> sight_of(
+TORCHCROP_FAST_DEVICE IndexMap<Index> index_map_of(
     const Places& places,
     Border border,
-    bool onto_images,
+    bool windows_to_images,
     int64_t image,
     int64_t window,
     int dim,
@@ -43,12 +43,12 @@ TORCHCROP_FAST_DEVICE Sight<Index> sight_of(
     Index in_size) {
   const int64_t given = places.starts ? given_start(places, image, window, dim) : start;
   const bool flipped = is_flipped(places, image, window, dim);
-  if (onto_images) {
+  if (windows_to_images) {
     const auto near = static_cast<Index>(near_start(border, given, in_size, size));
-    return flipped ? Sight<Index>{in_size - 1 + near, -1} : Sight<Index>{-near, 1};
+    return flipped ? IndexMap<Index>{in_size - 1 + near, -1} : IndexMap<Index>{-near, 1};
   }
   const auto near = static_cast<Index>(near_start(border, given, size, in_size));
-  return flipped ? Sight<Index>{near + size - 1, -1} : Sight<Index>{near, 1};
+  return flipped ? IndexMap<Index>{near + size - 1, -1} : IndexMap<Index>{near, 1};
 }
 
 // The bytes of such an array, of elements of any type.

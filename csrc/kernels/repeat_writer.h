@@ -14,56 +14,6 @@
 namespace torchcrop_fast {
 namespace {
 
-// Planes of rows, so many bytes apart.
-struct Planes {
-  int64_t count;
-  int64_t to_step;
-  int64_t from_step;
-};
-
-// Copies planes of rows of elements of so many bytes, to_next and from_next bytes apart. rows, those of the first
-// plane, counts elements.
-template <int kVector>
-void copy_element_rows(const Rows& rows, const Planes& planes, int64_t bytes, int64_t to_next, int64_t from_next) {
-  const auto copy_all = [&](const auto& copy, const Rows& of_plane) {
-    const int64_t to_next_plane = planes.to_step - (rows.count - 1) * rows.to_step;
-    const int64_t from_next_plane = planes.from_step - (rows.count - 1) * rows.from_step;
-    copy(of_plane, planes.count, to_next_plane, from_next_plane);
-  };
-  if (to_next == bytes && from_next == bytes) {
-    const int64_t seen = rows.seen * bytes;
-    return with_copy<kVector>(seen, [&](const auto& copy) {
-      const Rows in_bytes{rows.to, rows.from, rows.count, rows.to_step, rows.from_step, seen};
-      copy_all(CopyByteRows<std::decay_t<decltype(copy)>>{copy}, in_bytes);
-    });
-  }
-  switch (bytes) {
-    case 1:
-      return copy_all(CopyElementRows<kVector, 1>{to_next, from_next}, rows);
-    case 2:
-      return copy_all(CopyElementRows<kVector, 2>{to_next, from_next}, rows);
-    case 4:
-      return copy_all(CopyElementRows<kVector, 4>{to_next, from_next}, rows);
-    case 8:
-      return copy_all(CopyElementRows<kVector, 8>{to_next, from_next}, rows);
-    case 16:
-      return copy_all(CopyElementRows<kVector, 16>{to_next, from_next}, rows);
-  }
-  with_copy<kVector>(bytes, [&](const auto& copy) {
-    Rows column = rows;
-    column.seen = bytes;
-    for (int64_t left = rows.seen; left > 0; --left, column.to += to_next, column.from += from_next) {
-      copy_all(CopyByteRows<std::decay_t<decltype(copy)>>{copy}, column);
-    }
-  });
-}
-
-// Copies n elements of so many bytes, to_next and from_next bytes apart.
-template <int kVector>
-void copy_elements(char* to, const char* from, int64_t n, int64_t bytes, int64_t to_next, int64_t from_next) {
-  copy_element_rows<kVector>({to, from, 1, 0, 0, n}, {1, 0, 0}, bytes, to_next, from_next);
-}
-
 constexpr int64_t kNear = 96 * 1024;  // bytes that stay in the second cache until all their runs are written
 
 // Writes ranges of one window. A plane is rows of columns. A column is an element, or all the elements of the innermost
@@ -117,7 +67,7 @@ class RepeatWriter {
   }
 
   // Whether the output is gapless, in the order of the dimensions, and its rows are wide enough to be streamed.
-  bool streams() const { return gapless(window_) && row_size_ * window_.element_size >= kStreamed; }
+  bool streams() const { return contiguous(window_) && row_size_ * window_.element_size >= kStreamed; }
 
   void write_planes(int64_t begin, int64_t end) {
     const int64_t plane_size = row_.size * row_size_;

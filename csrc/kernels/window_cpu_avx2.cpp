@@ -19,6 +19,7 @@
 #pragma GCC target("avx2,fma,f16c")
 #endif
 #include "normalize_writer.h"
+#include "repeat_writer.h"
 
 namespace torchcrop_fast {
 

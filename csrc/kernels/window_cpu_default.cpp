@@ -1,5 +1,6 @@
 // The window kernel for every CPU: vectors of 16 bytes, which x86-64 always has.
 #include "normalize_writer.h"
+#include "repeat_writer.h"
 
 namespace torchcrop_fast {
 

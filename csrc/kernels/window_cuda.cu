@@ -61,14 +61,14 @@ struct CopyParameters {
   Index in_pixel_stride;
   Index out_pixel_stride;
   int column_spatial;
-  int unit;           // what is copied at once where a chunk is not: at most 8
-  bool bordered;      // whether some rows show fill beside the input
-  bool whole_chunks;  // as Copy has it
-  bool turns_chunks;  // whether the pixels of a chunk may be turned round together
-  Chunk fill;         // of a chunk of the output
+  int unit;              // what is copied at once where a chunk is not: at most 8
+  bool bordered;         // whether some rows show fill beside the input
+  bool whole_chunks;     // as Copy has it
+  bool reverses_chunks;  // whether the pixels of a chunk may be turned round together
+  Chunk fill;            // of a chunk of the output
 
   Places places;
-  bool onto_images;
+  bool windows_to_images;
   Divider<Index> window_rows;
   Divider<Index> windows;  // of an image
   Index in_image_stride;
@@ -87,7 +87,7 @@ template <class Index>
 struct Row {
   Index in;   // bytes from the aligned input to the row's column 0
   Index out;  // bytes from the output's element at index 0 to it; of strided outputs only
-  Sight<Index> columns;
+  IndexMap<Index> columns;
   Index begin, end;  // the row's bytes [begin, end) see the input itself; none, in a row of nothing but fill
 };
 
@@ -112,12 +112,12 @@ TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index, kOuter>& p
     const Index around = d > 0 ? dim.size.divide(index) : 0;
     const Index i = index - around * dim.size.size();
     index = around;
-    Sight<Index> sight{dim.start, 1};
+    IndexMap<Index> map{dim.start, 1};
     if (kPlaced && dim.spatial >= 0) {
-      sight = sight_of(
-          p.places, p.border, p.onto_images, image, window, dim.spatial, dim.start, dim.size.size(), dim.in_size);
+      map = index_map_of(
+          p.places, p.border, p.windows_to_images, image, window, dim.spatial, dim.start, dim.size.size(), dim.in_size);
     }
-    Index at = sight.base + sight.step * i;
+    Index at = map.base + map.step * i;
     if (p.border == Border::kConstant) {
       seen = seen && is_inside(at, dim.in_size);
     } else {
@@ -127,8 +127,8 @@ TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index, kOuter>& p
     row.out += kStridedOut ? i * dim.out_stride : 0;
   }
   if (kPlaced && p.column_spatial >= 0) {
-    row.columns =
-        sight_of(p.places, p.border, p.onto_images, image, window, p.column_spatial, p.start, p.columns, p.in_columns);
+    row.columns = index_map_of(
+        p.places, p.border, p.windows_to_images, image, window, p.column_spatial, p.start, p.columns, p.in_columns);
   }
   if (seen) {
     const Index base = row.columns.base;
@@ -176,7 +176,7 @@ TORCHCROP_FAST_DEVICE uint64_t half_of(const Chunk& chunk, int half) {
 // What the row shows at this byte of it, which begins a unit. place: of the unit within a chunk of fill.
 template <int kOuter, class Index>
 TORCHCROP_FAST_DEVICE uint64_t
-see(const CopyParameters<Index, kOuter>& p, const Row<Index>& row, Index byte, int place) {
+read_unit(const CopyParameters<Index, kOuter>& p, const Row<Index>& row, Index byte, int place) {
   if (p.border == Border::kConstant && (byte < row.begin || byte >= row.end)) {
     return half_of(p.fill, place >> 3) >> (8 * (place & 7));
   }
@@ -199,7 +199,7 @@ TORCHCROP_FAST_DEVICE void write_by_units(const CopyParameters<Index, kOuter>& p
   const int bits = 8 * p.unit;
   uint64_t low = 0, high = 0;  // each unit comes in at the upper end
   for (Index at = begin; at < end; at += p.unit) {
-    const uint64_t unit = see(p, row, byte, static_cast<int>(at - first));
+    const uint64_t unit = read_unit(p, row, byte, static_cast<int>(at - first));
     if (end - begin < kChunkBytes) {
       store_unit(p.out + p.out_shift + at, unit, p.unit);
     }
@@ -249,7 +249,7 @@ TORCHCROP_FAST_DEVICE Chunk load_across(const char* in, Index at) {
 }
 
 // The chunk with its pixels, of so many bytes, in reverse.
-TORCHCROP_FAST_DEVICE Chunk turn_round(const Chunk& chunk, int pixel) {
+TORCHCROP_FAST_DEVICE Chunk reversed(const Chunk& chunk, int pixel) {
   if (pixel == 16) {
     return chunk;
   }
@@ -270,7 +270,7 @@ TORCHCROP_FAST_DEVICE bool copy_chunk(
   Index at = row.in + row.columns.base * pixel + byte;
   const bool mirrored = kPlaced && row.columns.step < 0;
   if (mirrored) {
-    if (!p.turns_chunks) {
+    if (!p.reverses_chunks) {
       return false;
     }
     at = row.in + (row.columns.base + 1) * pixel - byte - kChunkBytes;
@@ -282,7 +282,7 @@ TORCHCROP_FAST_DEVICE bool copy_chunk(
   }
   Chunk chunk = load_across(p.in, at);
   if (mirrored) {
-    chunk = turn_round(chunk, static_cast<int>(pixel));
+    chunk = reversed(chunk, static_cast<int>(pixel));
   }
   store(p.out + p.out_shift + first, chunk);
   return true;
@@ -408,7 +408,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
     const Row<Index> row = find_row<kPlaced, true>(p, index);
     const Index column = p.pixel.divide(byte);
     const Index in_pixel = byte - column * p.pixel.size();
-    const uint64_t unit = see(p, row, byte, static_cast<int>(at & (kChunkBytes - 1)));
+    const uint64_t unit = read_unit(p, row, byte, static_cast<int>(at & (kChunkBytes - 1)));
     store_unit(p.out + p.out_shift + row.out + column * p.out_pixel_stride + in_pixel, unit, p.unit);
   }
 }
@@ -492,7 +492,7 @@ class Copy {
   bool whole_chunks() const { return column().in_stride == pixel_; }
 
   // Whether the output's elements lie gapless, in the order of the dimensions.
-  bool gapless() const {
+  bool contiguous() const {
     int64_t size = pixel_;
     for (int d = window_.dims - 1; d >= 0; --d) {
       if (window_.dim[d].size > 1 && window_.dim[d].out_stride != size) {
@@ -551,14 +551,15 @@ class Copy {
     p.bordered = !is_whole(window_.dims - 1) || window_.dims > 1;
     p.whole_chunks = whole_chunks();
     const int64_t pixel = bytes(pixel_);
-    p.turns_chunks = pixel <= kChunkBytes && (pixel & (pixel - 1)) == 0 && shift(window_.out) % pixel == 0;
+    p.reverses_chunks = pixel <= kChunkBytes && (pixel & (pixel - 1)) == 0 && shift(window_.out) % pixel == 0;
     for (int i = 0; i < kChunkBytes; ++i) {
-      const unsigned char byte = window_.fill[(i + (gapless() ? kChunkBytes - shift(window_.out) : 0)) % kChunkBytes];
+      const unsigned char byte =
+          window_.fill[(i + (contiguous() ? kChunkBytes - shift(window_.out) : 0)) % kChunkBytes];
       p.fill.word[i / 4] |= static_cast<uint32_t>(byte) << (8 * (i % 4));
     }
 
     p.places = given_.places;
-    p.onto_images = given_.onto_images;
+    p.windows_to_images = given_.windows_to_images;
     p.window_rows = Divider<Index>(rows_of_window());
     p.windows = Divider<Index>(given_.windows_an_image);
     p.in_image_stride = index(bytes(given_.in_image_stride));
@@ -583,7 +584,7 @@ class Copy {
     constexpr int kFewOuter = 2;
     constexpr int64_t kShortRow = 2 * kChunkBytes;  // bytes: from here on seams are fewer than chunks, and far apart
     const int64_t chunks = (address(window_.out) % kChunkBytes + out_bytes() + kChunkBytes - 1) / kChunkBytes;
-    if (!gapless()) {
+    if (!contiguous()) {
       const auto kernel = placed() ? copy_units_kernel<true, Index> : copy_units_kernel<false, Index>;
       return launch_for(kernel, parameters<Index, kAnyOuter>(), out_bytes() / unit_, stream);
     }

@@ -3,8 +3,6 @@
 
 #include <ATen/Dispatch_v2.h>
 #include <ATen/core/Formatting.h>
-#include <c10/util/SmallVector.h>
-#include <c10/util/irange.h>
 #include <c10/util/safe_numerics.h>
 
 #include <algorithm>
@@ -37,7 +35,7 @@ bool add(const c10::SymInt& a, const c10::SymInt& b, c10::SymInt* sum) {
   return true;
 }
 
-// Whether so many elements can be counted in bytes. Symbolic sizes can.
+// Whether the size in bytes fits int64; symbolic sizes are taken to.
 template <class Int>
 bool bytes_fit(c10::ArrayRef<Int> sizes, int64_t bytes) {
   const bool empty = std::any_of(sizes.begin(), sizes.end(), [](const Int& size) { return concrete(size) == 0; });
@@ -46,100 +44,11 @@ bool bytes_fit(c10::ArrayRef<Int> sizes, int64_t bytes) {
          });
 }
 
-// The part of a pad's entry that crops, as the user says it: a count. The smallest int64 has none; its text will do.
+// How many elements a pad entry crops, as text: the smallest int64 has no negative.
 template <class Int>
-std::string lost(const Int& entry) {
+std::string cropped(const Int& entry) {
   const std::string text = c10::str(entry);
   return text.front() == '-' ? text.substr(1) : (entry < 0 ? c10::str(-entry) : "0");
-}
-
-// What a sum of strides can reach: the multiples 0 to (count - 1) of stride, in bytes.
-struct Steps {
-  int64_t stride;
-  int64_t count;
-};
-
-bool larger(const Steps& a, const Steps& b) { return a.stride > b.stride; }
-
-constexpr int64_t kTries = 1000000;  // that a question of overlap may take
-
-// Whether target is a sum of one multiple of each steps' stride. Largest stride first, so that nearly always one or two
-// multiples remain to be tried at each. Says yes when that doesn't end within `budget` tries.
-bool reaches(const Steps* steps, const Steps* end, int64_t target, int64_t& budget) {
-  if (steps == end) {
-    return target == 0;
-  }
-  int64_t rest = 0;  // the most that the smaller strides reach
-  for (const Steps* s = steps + 1; s != end; ++s) {
-    rest += s->stride * (s->count - 1);
-  }
-  const int64_t least = target <= rest ? 0 : (target - rest + steps->stride - 1) / steps->stride;
-  const int64_t most = std::min(steps->count - 1, target / steps->stride);
-  for (int64_t multiple = least; multiple <= most; ++multiple) {
-    if (--budget < 0 || reaches(steps + 1, end, target - multiple * steps->stride, budget)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-// Whether two elements of a tensor lie at the same place: whether some sum of multiples of its strides, -(size - 1) to
-// size - 1 of each and not all of them 0, is 0. Asked once for each stride: is it, with those before left out?
-bool repeats(const at::Tensor& tensor) {
-  c10::SmallVector<Steps, 8> steps;
-  for (const auto d : c10::irange(tensor.dim())) {
-    if (tensor.size(d) > 1 && tensor.stride(d) == 0) {
-      return true;
-    }
-    if (tensor.size(d) > 1) {
-      steps.push_back({tensor.stride(d), tensor.size(d)});
-    }
-  }
-  std::sort(steps.begin(), steps.end(), larger);
-  int64_t budget = kTries;
-  for (auto* first = steps.begin(); first != steps.end(); ++first) {
-    // first takes 1 to (count - 1) multiples; the others their full range, moved to begin at 0.
-    c10::SmallVector<Steps, 8> others(first, steps.end());
-    int64_t target = -first->stride;
-    others[0].count = first->count - 1;
-    for (auto* other = others.begin() + 1; other != others.end(); ++other) {
-      target += other->stride * (other->count - 1);
-      other->count = 2 * other->count - 1;
-    }
-    if (target >= 0 && reaches(others.begin(), others.end(), target, budget)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-// Whether a, whose first element is at a_data, and b have a byte in common.
-bool share_memory(const at::Tensor& a, const void* a_data, const at::Tensor& b, const void* b_data) {
-  if (a.numel() == 0 || b.numel() == 0) {
-    return false;
-  }
-  // An address in a is its base and a sum of steps; an address in b, read backwards, is its last byte less such a sum.
-  c10::SmallVector<Steps, 16> steps;
-  int64_t b_last = 0;
-  const auto add_steps = [&](int64_t stride, int64_t size) {
-    if (stride != 0 && size > 1) {
-      steps.push_back({stride, size});
-    }
-  };
-  for (const auto d : c10::irange(a.dim())) {
-    add_steps(a.stride(d) * a.element_size(), a.size(d));
-  }
-  for (const auto d : c10::irange(b.dim())) {
-    add_steps(b.stride(d) * b.element_size(), b.size(d));
-    b_last += b.stride(d) * b.element_size() * (b.size(d) - 1);
-  }
-  add_steps(1, a.element_size());
-  add_steps(1, b.element_size());
-  b_last += b.element_size() - 1;
-  const int64_t target = reinterpret_cast<intptr_t>(b_data) + b_last - reinterpret_cast<intptr_t>(a_data);
-  std::sort(steps.begin(), steps.end(), larger);
-  int64_t budget = kTries;
-  return target >= 0 && reaches(steps.begin(), steps.end(), target, budget);
 }
 
 // The bytes of an element, over and over. argument is what the op calls the value.
@@ -174,15 +83,6 @@ std::array<unsigned char, 16> element_bytes(
   return bytes;
 }
 
-template <class Int>
-c10::ArrayRef<Int> sizes_of(const at::Tensor& tensor) {
-  if constexpr (std::is_same_v<Int, int64_t>) {
-    return tensor.sizes();
-  } else {
-    return tensor.sym_sizes();
-  }
-}
-
 // flip mirrors windows whose offsets have this shape.
 template <class Int>
 void check_flip(const char* op, const at::Device& device, c10::ArrayRef<Int> offsets, const at::Tensor& flip) {
@@ -194,7 +94,7 @@ void check_flip(const char* op, const at::Device& device, c10::ArrayRef<Int> off
       flips == offsets || flips == windows, op, ": flip must be of shape ", windows, " or ", offsets, ", got ", flips);
 }
 
-// offsets place windows of so many dimensions on this many images, as flip does.
+// offsets and flip place windows of `dims` dimensions on `images` images.
 template <class Int>
 void check_places(
     const char* op,
@@ -219,11 +119,12 @@ bool is_pixel_float(at::ScalarType dtype) {
   return dtype == at::kFloat || dtype == at::kHalf || dtype == at::kBFloat16;
 }
 
-// Whether there is something in each dimension that the border can repeat.
+// Whether there is something in each dimension, counted from `first` on, that the border can repeat.
 template <class Int>
-void check_repeats(const char* op, Border border, c10::ArrayRef<Int> sizes, size_t first) {
-  for (size_t d = first; d < sizes.size() && border != Border::kConstant; ++d) {
-    TORCH_CHECK(sizes[d] > 0, op, ": dim ", d, " must not be of size 0 where the border repeats what is in it");
+void check_repeats(
+    const char* op, std::string_view padding_mode, Border border, c10::ArrayRef<Int> sizes, size_t first) {
+  for (size_t d = 0; d < sizes.size() && border != Border::kConstant; ++d) {
+    TORCH_CHECK(sizes[d] > 0, op, ": dim ", first + d, " must not be empty with padding_mode '", padding_mode, "'");
   }
 }
 
@@ -247,7 +148,7 @@ std::optional<Border> border_called(std::string_view wanted) {
   return std::nullopt;
 }
 
-// Whether pad's border can repeat so much of a dimension, of which the crop leaves so many elements.
+// Whether pad's border can repeat that much of a dimension, of which the crop leaves `left` elements.
 template <class Int>
 void check_repeats_once(
     Border border, size_t d, const Int& size, const Int& left, const Int& before, const Int& after) {
@@ -267,8 +168,15 @@ void check_repeats_once(
   }
 }
 
-}  // namespace
+Border check_border(const char* op, std::string_view padding_mode) {
+  const auto border = border_called(padding_mode);
+  TORCH_CHECK(
+      border, op, ": padding_mode must be 'constant', 'replicate', 'reflect', 'symmetric' or 'circular', got '",
+      padding_mode, "'");
+  return *border;
+}
 
+// The border that pad calls by this name.
 Border check_mode(std::string_view mode) {
   const auto border = border_called(mode);
   TORCH_CHECK_NOT_IMPLEMENTED(
@@ -277,8 +185,9 @@ Border check_mode(std::string_view mode) {
   return *border;
 }
 
+// The sizes of a tensor of these sizes, padded.
 template <class Int>
-c10::SmallVector<Int, 5> check_pad(
+c10::SmallVector<Int, 5> check_padded_sizes(
     c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, Border border, size_t element_size) {
   TORCH_CHECK(pad.size() % 2 == 0, "pad: pad must have an even number of entries, got ", pad.size());
   TORCH_CHECK(
@@ -294,7 +203,8 @@ c10::SmallVector<Int, 5> check_pad(
     const bool crops_last = border == Border::kReflect || border == Border::kReplicate;
     const auto check_keeps = [&](bool keeps) {
       TORCH_CHECK(
-          keeps, "pad: dim ", d, " of size ", sizes[d], " cannot lose ", lost(before), " + ", lost(after), " elements");
+          keeps, "pad: cannot crop ", cropped(before), " + ", cropped(after), " elements from dim ", d, " of size ",
+          sizes[d]);
     };
     check_keeps(
         add(size, before < 0 ? before : Int(0), &size) && add(size, after < 0 ? after : Int(0), &size) &&
@@ -305,245 +215,179 @@ c10::SmallVector<Int, 5> check_pad(
     const bool fits = add(size, before > 0 ? before : Int(0), &size) && add(size, after > 0 ? after : Int(0), &size);
     TORCH_CHECK(
         fits, "pad: dim ", d, " of size ", sizes[d], " cannot be padded by (", before, ", ", after,
-        "): its size would leave int64");
+        "): the result's size would overflow int64");
     check_keeps(!crops_last || size >= 0);
   }
   check_bytes_fit<Int>("pad", padded, element_size);
   return padded;
 }
 
-template c10::SmallVector<int64_t, 5> check_pad(c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, Border, size_t);
-template c10::SmallVector<c10::SymInt, 5> check_pad(
-    c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, Border, size_t);
-
+// The sizes of windows of each image: (N, ..., size) or (N, K, ..., size).
 template <class Int>
-std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<Int> pad, Border border, const std::optional<at::Scalar>& value, at::ScalarType dtype) {
-  if (border != Border::kConstant) {
-    TORCH_CHECK(
-        !value || (!value->isComplex() && value->to<double>() == 0),
-        "pad: value must be None or 0 but with mode 'constant', got ", *value);
-    return {};
+c10::SmallVector<Int, 5> window_sizes(c10::ArrayRef<Int> image, const at::Tensor* offsets, c10::ArrayRef<Int> size) {
+  c10::SmallVector<Int, 5> result{image[0]};
+  if (offsets && offsets->dim() == 3) {
+    result.push_back(sizes_of<Int>(*offsets)[1]);
   }
-  const bool pads = std::any_of(pad.begin(), pad.end(), [](const Int& entry) { return entry > 0; });
-  return value && pads ? element_bytes("pad", "value", *value, dtype) : std::array<unsigned char, 16>{};
-}
-
-template std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<int64_t>, Border, const std::optional<at::Scalar>&, at::ScalarType);
-template std::array<unsigned char, 16> check_fill(
-    c10::ArrayRef<c10::SymInt>, Border, const std::optional<at::Scalar>&, at::ScalarType);
-
-template <class Int>
-void check_pad_adjoint(const at::Tensor& grad, c10::ArrayRef<Int> pad, c10::ArrayRef<Int> input_size, Border border) {
-  const auto padded = check_pad<Int>(input_size, pad, border, grad.element_size());
-  TORCH_CHECK(
-      sizes_of<Int>(grad) == c10::ArrayRef<Int>(padded), "pad: its gradient must be of sizes ",
-      c10::ArrayRef<Int>(padded), ", got ", sizes_of<Int>(grad));
-  check_bytes_fit<Int>("pad", input_size, grad.element_size());
-}
-
-template void check_pad_adjoint(const at::Tensor&, c10::ArrayRef<int64_t>, c10::ArrayRef<int64_t>, Border);
-template void check_pad_adjoint(const at::Tensor&, c10::ArrayRef<c10::SymInt>, c10::ArrayRef<c10::SymInt>, Border);
-
-Border check_border(const char* op, std::string_view padding_mode) {
-  const auto border = border_called(padding_mode);
-  TORCH_CHECK(
-      border, op, ": padding_mode must be 'constant', 'replicate', 'reflect', 'symmetric' or 'circular', got '",
-      padding_mode, "'");
-  return *border;
-}
-
-template <class Int>
-c10::SmallVector<Int, 5> check_crop_at(
-    const at::Tensor& input,
-    const at::Tensor& offsets,
-    c10::ArrayRef<Int> size,
-    const std::optional<at::Tensor>& flip,
-    std::string_view padding_mode) {
-  const Border border = check_border("crop_at", padding_mode);
-  const auto sizes = sizes_of<Int>(input);
-  const bool positive = std::all_of(size.begin(), size.end(), [](const Int& entry) { return entry > 0; });
-  TORCH_CHECK(!size.empty() && positive, "crop_at: size must hold positive ints, got ", size);
-  TORCH_CHECK(
-      sizes.size() > size.size(), "crop_at: input must have at least ", size.size() + 1, " dims, the batch and the ",
-      size.size(), " of size, got ", sizes.size());
-  check_places<Int>("crop_at", input.device(), sizes[0], offsets, size.size(), flip);
-  check_repeats("crop_at", border, sizes, sizes.size() - size.size());
-  c10::SmallVector<Int, 5> result{sizes[0]};
-  if (offsets.dim() == 3) {
-    result.push_back(sizes_of<Int>(offsets)[1]);
-  }
-  result.append(sizes.begin() + 1, sizes.end() - size.size());
+  result.append(image.begin() + 1, image.end() - size.size());
   result.append(size.begin(), size.end());
-  check_bytes_fit<Int>("crop_at", result, input.element_size());
   return result;
 }
 
-template c10::SmallVector<int64_t, 5> check_crop_at(
-    const at::Tensor&, const at::Tensor&, c10::ArrayRef<int64_t>, const std::optional<at::Tensor>&, std::string_view);
-template c10::SmallVector<c10::SymInt, 5> check_crop_at(
-    const at::Tensor&,
-    const at::Tensor&,
-    c10::ArrayRef<c10::SymInt>,
-    const std::optional<at::Tensor>&,
-    std::string_view);
-
+// Numbers for each channel, or where one will do, one for all.
 template <class Int>
-c10::SmallVector<Int, 5> check_crop_at_adjoint(
-    const at::Tensor& grad,
-    const at::Tensor& offsets,
-    c10::ArrayRef<Int> input_size,
-    const std::optional<at::Tensor>& flip,
-    std::string_view padding_mode) {
-  const Border border = check_border("crop_at", padding_mode);
-  const auto sizes = sizes_of<Int>(grad);
-  TORCH_CHECK(offsets.dim() == 2 || offsets.dim() == 3, "crop_at: offsets must have 2 or 3 dims, got ", offsets.dim());
-  const auto dims = static_cast<size_t>(offsets.sym_size(-1).guard_int(__FILE__, __LINE__));
-  const size_t crops = offsets.dim() == 3 ? 1 : 0;
+void check_a_channel(const char* argument, at::ArrayRef<double> numbers, const Int& channels, bool one_will_do) {
+  const char* const op = CropMirrorNormalize<Int>::kName;
   TORCH_CHECK(
-      dims > 0 && input_size.size() > dims && sizes.size() == input_size.size() + crops && sizes[0] == input_size[0] &&
-          (crops == 0 || sizes[1] == sizes_of<Int>(offsets)[1]) &&
-          std::equal(sizes.begin() + 1 + crops, sizes.end() - dims, input_size.begin() + 1),
-      "crop_at: its gradient must be that of windows of ", dims, " dims on an input of sizes ", input_size, ", got ",
-      sizes);
-  check_places<Int>("crop_at", grad.device(), sizes[0], offsets, dims, flip);
-  check_repeats("crop_at", border, input_size, input_size.size() - dims);
-  check_bytes_fit<Int>("crop_at", input_size, grad.element_size());
-  return c10::SmallVector<Int, 5>(sizes.end() - dims, sizes.end());
+      channels == static_cast<int64_t>(numbers.size()) || (one_will_do && numbers.size() == 1), op, ": ", argument,
+      " must have ", one_will_do ? "1 value, or " : "", channels, " values, one per channel, got ", numbers.size());
+  for (const double number : numbers) {
+    TORCH_CHECK(std::isfinite(number), op, ": ", argument, " must contain finite numbers, got ", number);
+  }
 }
 
-template c10::SmallVector<int64_t, 5> check_crop_at_adjoint(
-    const at::Tensor&, const at::Tensor&, c10::ArrayRef<int64_t>, const std::optional<at::Tensor>&, std::string_view);
-template c10::SmallVector<c10::SymInt, 5> check_crop_at_adjoint(
-    const at::Tensor&,
-    const at::Tensor&,
-    c10::ArrayRef<c10::SymInt>,
-    const std::optional<at::Tensor>&,
-    std::string_view);
-
-std::array<unsigned char, 16> check_crop_at_fill(
-    const at::Scalar& fill, at::ScalarType dtype, std::string_view padding_mode) {
-  return padding_mode == "constant" ? element_bytes("crop_at", "fill", fill, dtype) : std::array<unsigned char, 16>{};
-}
+}  // namespace
 
 template <class Int>
-c10::SmallVector<Int, 5> check_crop_mirror_normalize(const at::Tensor& input, const NormalizeArguments<Int>& by) {
-  const char* const op = "crop_mirror_normalize";
-  const Border border = check_border(op, by.padding_mode);
-  const auto dtype = input.scalar_type();
-  TORCH_CHECK(
-      dtype == at::kByte || is_pixel_float(dtype), op,
-      ": input must be of dtype uint8, float16, bfloat16 or float32, got ", name(dtype));
-  TORCH_CHECK(is_pixel_float(by.dtype), op, ": dtype must be float32, float16 or bfloat16, got ", name(by.dtype));
-  TORCH_CHECK(by.layout == "CHW" || by.layout == "HWC", op, ": layout must be 'CHW' or 'HWC', got '", by.layout, "'");
-  TORCH_CHECK(
-      by.memory_format == at::MemoryFormat::Contiguous || by.memory_format == at::MemoryFormat::ChannelsLast, op,
-      ": memory_format must be contiguous_format or channels_last, got ", by.memory_format);
-  const auto sizes = sizes_of<Int>(input);
-  const bool channels_last = by.layout == "HWC";
-  TORCH_CHECK(
-      sizes.size() == 4, op, ": input must be of shape ", channels_last ? "[N, H, W, C]" : "[N, C, H, W]", ", got ",
-      sizes);
-  TORCH_CHECK(
-      by.size.size() == 2 && by.size[0] > 0 && by.size[1] > 0, op, ": size must hold two positive ints, got ", by.size);
-  const Int channels = channels_last ? sizes[3] : sizes[1];
-  const auto check_coefficients = [&](const char* argument, at::ArrayRef<double> numbers, bool one_will_do) {
+Checked<Int> check(const at::Tensor& input, const Pad<Int>& op) {
+  Checked<Int> checked;
+  checked.border = check_mode(op.mode);
+  checked.sizes = check_padded_sizes<Int>(sizes_of<Int>(input), op.pad, checked.border, input.element_size());
+  if (checked.border != Border::kConstant) {
     TORCH_CHECK(
-        channels == static_cast<int64_t>(numbers.size()) || (one_will_do && numbers.size() == 1), op, ": ", argument,
-        " must hold ", one_will_do ? "a number, or one for each channel: " : "a number for each channel: ", channels,
-        ", got ", numbers.size());
-    for (const double number : numbers) {
-      TORCH_CHECK(std::isfinite(number), op, ": ", argument, " must hold finite numbers, got ", number);
-    }
-  };
-  check_coefficients("mean", by.mean, false);
-  check_coefficients("std", by.std, false);
-  check_coefficients("fill", by.fill, true);
-  for (const double number : by.std) {
-    TORCH_CHECK(number != 0, op, ": std must not be 0");
+        !op.value || (!op.value->isComplex() && op.value->template to<double>() == 0),
+        "pad: value must be None or 0 unless mode is 'constant', got ", *op.value);
+  } else if (op.value && any_positive(op.pad)) {
+    checked.fill = element_bytes("pad", "value", *op.value, input.scalar_type());
   }
-  const Int height = channels_last ? sizes[1] : sizes[2];
-  const Int width = channels_last ? sizes[2] : sizes[3];
-  const Int image[] = {sizes[0], channels, height, width};
-  if (by.offsets) {
-    check_places<Int>(op, input.device(), sizes[0], *by.offsets, 2, by.flip);
-  } else if (by.flip) {
+  return checked;
+}
+
+template <class Int>
+Checked<Int> check(const at::Tensor& grad, const PadAdjoint<Int>& op) {
+  Checked<Int> checked;
+  checked.border = check_mode(op.mode);
+  const auto grad_sizes = sizes_of<Int>(grad);
+  TORCH_CHECK(
+      op.size.size() == op.pad.size() / 2 && op.size.size() <= grad_sizes.size(), "pad: size must have ",
+      op.pad.size() / 2, " entries, at most as many as grad has dims, ", grad_sizes.size(), ", got ", op.size.size());
+  checked.sizes.append(grad_sizes.begin(), grad_sizes.end() - op.size.size());
+  checked.sizes.append(op.size.begin(), op.size.end());
+  const auto padded = check_padded_sizes<Int>(checked.sizes, op.pad, checked.border, grad.element_size());
+  TORCH_CHECK(
+      grad_sizes == c10::ArrayRef<Int>(padded), "pad: grad must be of sizes ", c10::ArrayRef<Int>(padded), ", got ",
+      grad_sizes);
+  check_bytes_fit<Int>("pad", checked.sizes, grad.element_size());
+  return checked;
+}
+
+template <class Int>
+Checked<Int> check(const at::Tensor& input, const CropAt<Int>& op) {
+  Checked<Int> checked;
+  checked.border = check_border(op.kName, op.padding_mode);
+  const auto sizes = sizes_of<Int>(input);
+  const size_t dims = op.size.size();
+  const bool positive = std::all_of(op.size.begin(), op.size.end(), [](const Int& entry) { return entry > 0; });
+  TORCH_CHECK(dims > 0 && positive, op.kName, ": size must contain positive ints, got ", op.size);
+  TORCH_CHECK(
+      sizes.size() > dims, op.kName, ": input must have at least ", dims + 1, " dims, the batch and the ", dims,
+      " of size, got ", sizes.size());
+  check_places<Int>(op.kName, input.device(), sizes[0], op.offsets, dims, op.flip);
+  check_repeats(op.kName, op.padding_mode, checked.border, last_sizes<Int>(input, dims), sizes.size() - dims);
+  checked.sizes = window_sizes(sizes, &op.offsets, op.size);
+  check_bytes_fit<Int>(op.kName, checked.sizes, input.element_size());
+  if (checked.border == Border::kConstant) {
+    checked.fill = element_bytes(op.kName, "fill", op.fill, input.scalar_type());
+  }
+  return checked;
+}
+
+template <class Int>
+Checked<Int> check(const at::Tensor& grad, const CropAtAdjoint<Int>& op) {
+  Checked<Int> checked;
+  checked.border = check_border(op.kName, op.padding_mode);
+  const auto sizes = sizes_of<Int>(grad);
+  const size_t dims = op.size.size();
+  const size_t before = op.offsets.dim() == 3 ? 2 : 1;  // the batch, and the crops of an image
+  TORCH_CHECK(dims > 0, op.kName, ": size must not be empty");
+  TORCH_CHECK(
+      sizes.size() >= before + dims, op.kName, ": grad must have at least ", before + dims,
+      " dims, those of size among them, got ", sizes.size());
+  check_places<Int>(op.kName, grad.device(), sizes[0], op.offsets, dims, op.flip);
+  TORCH_CHECK(
+      before == 1 || sizes[1] == sizes_of<Int>(op.offsets)[1], op.kName, ": grad must have ",
+      sizes_of<Int>(op.offsets)[before - 1], " crops of each image, as offsets have, got sizes ", sizes);
+  checked.sizes = {sizes[0]};
+  checked.sizes.append(sizes.begin() + before, sizes.end() - dims);
+  check_repeats(op.kName, op.padding_mode, checked.border, op.size, checked.sizes.size());
+  checked.sizes.append(op.size.begin(), op.size.end());
+  check_bytes_fit<Int>(op.kName, checked.sizes, grad.element_size());
+  return checked;
+}
+
+template <class Int>
+Checked<Int> check(const at::Tensor& input, const CropMirrorNormalize<Int>& op) {
+  Checked<Int> checked;
+  checked.border = check_border(op.kName, op.padding_mode);
+  const auto dtype = input.scalar_type();
+  const auto format = op.out_format();
+  TORCH_CHECK(
+      dtype == at::kByte || is_pixel_float(dtype), op.kName,
+      ": input must be of dtype uint8, float16, bfloat16 or float32, got ", name(dtype));
+  TORCH_CHECK(
+      is_pixel_float(op.out_dtype()), op.kName, ": dtype must be float32, float16 or bfloat16, got ",
+      name(op.out_dtype()));
+  TORCH_CHECK(
+      op.layout == "CHW" || op.layout == "HWC", op.kName, ": layout must be 'CHW' or 'HWC', got '", op.layout, "'");
+  TORCH_CHECK(
+      format == at::MemoryFormat::Contiguous || format == at::MemoryFormat::ChannelsLast, op.kName,
+      ": memory_format must be contiguous_format or channels_last, got ", format);
+  const auto sizes = sizes_of<Int>(input);
+  TORCH_CHECK(
+      sizes.size() == 4, op.kName, ": input must be of shape ", op.channels_last() ? "[N, H, W, C]" : "[N, C, H, W]",
+      ", got ", sizes);
+  TORCH_CHECK(
+      op.size.size() == 2 && op.size[0] > 0 && op.size[1] > 0, op.kName, ": size must contain two positive ints, got ",
+      op.size);
+  const Int& channels = sizes[op.channels_last() ? 3 : 1];
+  const size_t height = op.channels_last() ? 1 : 2;  // its dimension
+  check_a_channel("mean", op.mean, channels, false);
+  check_a_channel("std", op.std, channels, false);
+  check_a_channel("fill", op.fill, channels, true);
+  TORCH_CHECK(std::find(op.std.begin(), op.std.end(), 0) == op.std.end(), op.kName, ": std must not be 0");
+  if (op.offsets) {
+    check_places<Int>(op.kName, input.device(), sizes[0], *op.offsets, 2, op.flip);
+  } else if (op.flip) {
     const Int places[] = {sizes[0], Int(2)};
-    check_flip<Int>(op, input.device(), places, *by.flip);
+    check_flip<Int>(op.kName, input.device(), places, *op.flip);
   }
-  check_repeats<Int>(op, border, image, 2);
-  c10::SmallVector<Int, 5> result{sizes[0]};
-  if (by.offsets && by.offsets->dim() == 3) {
-    result.push_back(sizes_of<Int>(*by.offsets)[1]);
-  }
-  result.append({channels, by.size[0], by.size[1]});
-  check_bytes_fit<Int>(op, result, at::elementSize(by.dtype));
-  return result;
+  check_repeats(op.kName, op.padding_mode, checked.border, sizes.slice(height, 2), height);
+  const Int image[] = {sizes[0], channels, sizes[height], sizes[height + 1]};
+  checked.sizes = window_sizes<Int>(image, op.offsets ? &*op.offsets : nullptr, op.size);
+  check_bytes_fit<Int>(op.kName, checked.sizes, at::elementSize(op.out_dtype()));
+  return checked;
 }
 
-template c10::SmallVector<int64_t, 5> check_crop_mirror_normalize(
-    const at::Tensor&, const NormalizeArguments<int64_t>&);
-template c10::SmallVector<c10::SymInt, 5> check_crop_mirror_normalize(
-    const at::Tensor&, const NormalizeArguments<c10::SymInt>&);
+#define TORCHCROP_FAST_CHECKS(Int)                                           \
+  template Checked<Int> check(const at::Tensor&, const Pad<Int>&);           \
+  template Checked<Int> check(const at::Tensor&, const PadAdjoint<Int>&);    \
+  template Checked<Int> check(const at::Tensor&, const CropAt<Int>&);        \
+  template Checked<Int> check(const at::Tensor&, const CropAtAdjoint<Int>&); \
+  template Checked<Int> check(const at::Tensor&, const CropMirrorNormalize<Int>&)
+TORCHCROP_FAST_CHECKS(int64_t);
+TORCHCROP_FAST_CHECKS(c10::SymInt);
 
-void check_out(const char* op, const at::Tensor& input, const at::Tensor& out) {
-  TORCH_CHECK(
-      out.scalar_type() == input.scalar_type(), op, ": out must have input's dtype ", name(input.scalar_type()),
-      ", got ", name(out.scalar_type()));
-  TORCH_CHECK(
-      out.device() == input.device(), op, ": out must be on input's device ", input.device(), ", got ", out.device());
-}
-
-void check_out_memory(const char* op, const at::Tensor& input, const at::Tensor& out, const char* argument) {
-  const auto has_memory = [](const at::Tensor& tensor) {
-    return tensor.has_storage() && !tensor.is_meta() && !tensor.unsafeGetTensorImpl()->is_python_dispatch();
-  };
-  if (!has_memory(input) || !has_memory(out)) {
-    return;
-  }
-  TORCH_CHECK(
-      out.numel() == 0 || !repeats(out), op, ": out must not have elements that share memory, got one of sizes ",
-      out.sizes(), " and strides ", out.strides());
-  void* const out_data = out.mutable_data_ptr();  // first: a lazy clone gets memory of its own here
-  TORCH_CHECK(
-      !share_memory(input, input.const_data_ptr(), out, out_data), op, ": out must not share memory with ", argument);
-}
-
-void check_crop_at_out(
-    const at::Tensor& input, const at::Tensor& offsets, const std::optional<at::Tensor>& flip, const at::Tensor& out) {
-  check_out("crop_at", input, out);
-  check_out_memory("crop_at", input, out);
-  check_out_memory("crop_at", offsets, out, "offsets");
-  if (flip) {
-    check_out_memory("crop_at", *flip, out, "flip");
-  }
-}
-
-void check_crop_mirror_normalize_out_type(const at::Tensor& input, at::ScalarType dtype, const at::Tensor& out) {
-  const char* const op = "crop_mirror_normalize";
+void check_out_type(const char* op, at::ScalarType dtype, at::Device device, const at::Tensor& out) {
   TORCH_CHECK(
       out.scalar_type() == dtype, op, ": out must be of dtype ", name(dtype), ", got ", name(out.scalar_type()));
+  TORCH_CHECK(out.device() == device, op, ": out must be on device ", device, ", got ", out.device());
+}
+
+void check_adds_up(const char* op, at::ScalarType dtype) {
+  const auto real = c10::toRealValueType(dtype);
   TORCH_CHECK(
-      out.device() == input.device(), op, ": out must be on input's device ", input.device(), ", got ", out.device());
+      real == at::kDouble || is_pixel_float(real), op,
+      ": grad must be float16, bfloat16, float32, float64 or complex, got ", name(dtype));
 }
-
-template <class Int>
-void check_crop_mirror_normalize_out(
-    const at::Tensor& input, const NormalizeArguments<Int>& by, const at::Tensor& out) {
-  const char* const op = "crop_mirror_normalize";
-  check_crop_mirror_normalize_out_type(input, by.dtype, out);
-  check_out_memory(op, input, out);
-  if (by.offsets) {
-    check_out_memory(op, *by.offsets, out, "offsets");
-  }
-  if (by.flip) {
-    check_out_memory(op, *by.flip, out, "flip");
-  }
-}
-
-template void check_crop_mirror_normalize_out(const at::Tensor&, const NormalizeArguments<int64_t>&, const at::Tensor&);
-template void check_crop_mirror_normalize_out(
-    const at::Tensor&, const NormalizeArguments<c10::SymInt>&, const at::Tensor&);
 
 }  // namespace torchcrop_fast

@@ -1,21 +1,43 @@
-// Every backend without a kernel of its own: our checks, then ATen's ops.
+// Every backend without kernels of ours: our checks, then ATen's ops. And the adjoint that every backend has in them.
 #include <ATen/ATen.h>
-#include <ATen/native/Resize.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <functional>
 #include <iterator>
 #include <numeric>
-#include <vector>
 
-#include "check.h"
+#include "direct.h"
 #include "geometry.h"
-#include "handles.h"
-#include "kernel_arguments.h"
+#include "layout.h"
 
 namespace torchcrop_fast {
 namespace {
+
+// The result's tensor, uninitialized.
+template <class Op>
+at::Tensor empty_result(const at::Tensor& input, const Op& op, const Checked<int64_t>& checked) {
+  return at::empty_strided(checked.sizes, strides_of(input, op, checked), input.options().dtype(dtype_of(input, op)));
+}
+
+// The offsets (N, 2) of the center of N images: in ops that a graph can hold, and that need no copy to a device.
+at::Tensor center_offsets(int64_t images, at::IntArrayRef image_size, at::IntArrayRef size, const at::Device& device) {
+  std::vector<at::Tensor> starts;
+  for (const size_t d : {0, 1}) {
+    const int64_t start = center_start(image_size[d], size[d]);
+    starts.push_back(at::full({images}, start, at::TensorOptions(device).dtype(at::kLong)));
+  }
+  return at::stack(starts, 1);
+}
+
+// A number for each channel, (C, 1, 1), in float32: in such ops, too.
+at::Tensor one_a_channel(at::ArrayRef<double> numbers, const at::Device& device) {
+  const auto options = at::TensorOptions(device).dtype(at::kFloat);
+  std::vector<at::Tensor> channels;
+  for (const double number : numbers) {
+    channels.push_back(at::full({1, 1, 1}, number, options));
+  }
+  return channels.empty() ? at::full({0, 1, 1}, 0, options) : at::cat(channels);
+}
 
 // Where a border that repeats elements shows indexes of any value: in [0, size).
 at::Tensor repeated(Border border, const at::Tensor& index, int64_t size) {
@@ -25,15 +47,6 @@ at::Tensor repeated(Border border, const at::Tensor& index, int64_t size) {
   }
   const at::Tensor at = index.remainder(period);
   return at::where(at.lt(size), at, (border == Border::kReflect ? period : period - 1) - at);
-}
-
-// The border of a pad, after all checks.
-Border check(
-    const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  const Border border = check_mode(mode);
-  check_pad<c10::SymInt>(input.sym_sizes(), pad, border, input.element_size());
-  check_fill<c10::SymInt>(pad, border, value, input.scalar_type());
-  return border;
 }
 
 // For at::index and at::index_put: which elements of an input of these sizes a pad shows. Where all, there is none.
@@ -67,75 +80,45 @@ bool aten_repeats(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef 
          c10::multiply_integers(sizes) > 0 && (has_dtype || border == Border::kCircular);
 }
 
-at::Tensor repeat_fallback(const at::Tensor& input, at::IntArrayRef pad, std::string_view mode, Border border) {
-  const auto sizes = check_pad<int64_t>(input.sizes(), pad, border, input.element_size());
-  const auto format = padded_format(input, pad.size(), border);
-  const auto dense = at::empty(sizes, input.options().device(at::kMeta), format);
-  at::Tensor padded;
-  if (aten_repeats(input, pad, sizes, border)) {
-    padded = at::pad(input, pad, mode);
-  } else {
-    padded = pad.empty() ? input : at::index(input, padded_indexes(input.sizes(), pad, border, input.device()));
+at::Tensor fall_back(const at::Tensor& input, const Pad<int64_t>& op) {
+  const auto checked = check(input, op);
+  if (checked.border == Border::kConstant) {
+    return at::constant_pad_nd(input, op.pad, op.value.value_or(0));
   }
-  if (padded.strides() == dense.strides() && !padded.is_same(input)) {
-    return padded;
+  const auto strides = strides_of(input, op, checked);
+  at::Tensor padded = input;
+  if (aten_repeats(input, op.pad, checked.sizes, checked.border)) {
+    padded = at::pad(input, op.pad, op.mode);
+  } else if (!op.pad.empty()) {
+    padded = at::index(input, padded_indexes(input.sizes(), op.pad, checked.border, input.device()));
   }
-  return at::empty(sizes, input.options(), format).copy_(padded);
+  const bool is_result = padded.strides() == at::IntArrayRef(strides) && !padded.is_same(input);
+  return is_result ? padded : empty_result(input, op, checked).copy_(padded);
 }
 
-at::Tensor pad_fallback(
-    const at::Tensor& input, c10::SymIntArrayRef pad, std::string_view mode, const std::optional<at::Scalar>& value) {
-  const Border border = check(input, pad, mode, value);
-  if (border != Border::kConstant) {
-    return repeat_fallback(input, C10_AS_INTARRAYREF_SLOW(pad), mode, border);
-  }
-  return at::constant_pad_nd_symint(input, pad, value.value_or(0));
-}
-
-void pad_out_fallback(
-    const at::Tensor& input,
-    c10::SymIntArrayRef pad,
-    std::string_view mode,
-    const std::optional<at::Scalar>& value,
-    at::Tensor& out) {
-  const Border border = check(input, pad, mode, value);
-  check_out("pad", input, out);
-  check_out_memory("pad", input, out);
-  if (border == Border::kConstant) {
-    at::constant_pad_nd_symint_out(out, input, pad, value.value_or(0));
-    return;
-  }
-  const at::Tensor padded = repeat_fallback(input, C10_AS_INTARRAYREF_SLOW(pad), mode, border);
-  at::native::resize_output(out, padded.sizes());
-  out.copy_(padded);
-}
-
-at::Tensor pad_adjoint_fallback(
-    const at::Tensor& grad, c10::SymIntArrayRef pad, c10::SymIntArrayRef input_size, std::string_view mode) {
-  const Border border = check_mode(mode);
-  check_pad_adjoint<c10::SymInt>(grad, pad, input_size, border);
-  const auto entries = C10_AS_INTARRAYREF_SLOW(pad);
-  const auto sizes = C10_AS_INTARRAYREF_SLOW(input_size);
-  const at::Tensor out = new_images(grad, input_size, /*several=*/false).zero_();
-  if (border == Border::kConstant) {
+at::Tensor fall_back(const at::Tensor& grad, const PadAdjoint<int64_t>& op) {
+  const auto checked = check(grad, op);
+  const at::Tensor out = empty_result(grad, op, checked).zero_();
+  if (checked.border == Border::kConstant) {
     std::vector<int64_t> back;
-    std::transform(entries.begin(), entries.end(), std::back_inserter(back), std::negate<>());
+    std::transform(op.pad.begin(), op.pad.end(), std::back_inserter(back), std::negate<>());
     return out.copy_(at::constant_pad_nd(grad, back));
   }
-  if (grad.numel() == 0 || entries.empty()) {
+  if (grad.numel() == 0 || op.pad.empty()) {
     return grad.numel() == 0 ? out : out.copy_(grad);
   }
-  return at::index_put(out, padded_indexes(sizes, entries, border, grad.device()), grad, /*accumulate=*/true);
+  const auto indexes = padded_indexes(checked.sizes, op.pad, checked.border, grad.device());
+  return at::index_put(out, indexes, grad, /*accumulate=*/true);
 }
 
-// Which elements of their images windows see, for at::index and at::index_put.
-struct Seen {
+// Which elements of their images windows show, for at::index and at::index_put.
+struct GatherIndices {
   at::Tensor images;               // (N, K, 1, ...): which image
   std::vector<at::Tensor> places;  // for each spatial dimension its indexes, (N, K, 1, ..., size, ..., 1)
-  at::Tensor inside;               // whether they see the image at all, (N, K, size); not defined where all do
+  at::Tensor inside;               // whether they show the image at all, (N, K, size); not defined where all do
 };
 
-Seen look(
+GatherIndices gather_indices(
     const at::Tensor& offsets,
     const std::optional<at::Tensor>& flip,
     Border border,
@@ -157,9 +140,9 @@ Seen look(
     }
     return tensor.reshape(shape);
   };
-  Seen seen;
+  GatherIndices gather;
   const at::Tensor images = at::arange(starts.size(0), offsets.options());
-  seen.images = spread(images.unsqueeze(1), 0);
+  gather.images = spread(images.unsqueeze(1), 0);
   for (int64_t d = 0; d < dims; ++d) {
     const int64_t in_size = image_size[d];
     const int64_t period = border_period(border, in_size);
@@ -173,21 +156,21 @@ Seen look(
     at::Tensor index = start + place;
     if (border == Border::kConstant) {
       const at::Tensor inside = spread(index.ge(0).logical_and(index.lt(in_size)), d);
-      seen.inside = seen.inside.defined() ? seen.inside.logical_and(inside) : inside;
+      gather.inside = gather.inside.defined() ? gather.inside.logical_and(inside) : inside;
     }
-    seen.places.push_back(spread(repeated(border, index, in_size), d));
+    gather.places.push_back(spread(repeated(border, index, in_size), d));
   }
-  return seen;
+  return gather;
 }
 
 // What at::index needs for a tensor of so many dimensions: none for those between batch and spatial.
-c10::List<std::optional<at::Tensor>> indexes(const Seen& seen, int64_t dims) {
+c10::List<std::optional<at::Tensor>> indexes(const GatherIndices& gather, int64_t dims) {
   c10::List<std::optional<at::Tensor>> list;
-  list.push_back(seen.images);
-  for (int64_t d = 1; d < dims - static_cast<int64_t>(seen.places.size()); ++d) {
+  list.push_back(gather.images);
+  for (int64_t d = 1; d < dims - static_cast<int64_t>(gather.places.size()); ++d) {
     list.push_back(std::nullopt);
   }
-  for (const at::Tensor& place : seen.places) {
+  for (const at::Tensor& place : gather.places) {
     list.push_back(place);
   }
   return list;
@@ -202,140 +185,107 @@ at::Tensor move_to_end(const at::Tensor& tensor, int64_t dims) {
   return tensor.permute(order);
 }
 
-at::Tensor crop_at_fallback(
-    const at::Tensor& input,
-    const at::Tensor& offsets,
-    c10::SymIntArrayRef size,
-    const std::optional<at::Tensor>& flip,
-    std::string_view padding_mode,
-    const at::Scalar& fill) {
-  const auto windows = C10_AS_INTARRAYREF_SLOW(size);
-  const auto sizes = check_crop_at<int64_t>(input, offsets, windows, flip, padding_mode);
-  check_crop_at_fill(fill, input.scalar_type(), padding_mode);
-  const auto dims = static_cast<int64_t>(windows.size());
-  const bool several = offsets.dim() == 3;
-  const auto image_size = input.sizes().slice(input.dim() - dims);
-  const at::Tensor result = new_windows(input, c10::fromIntArrayRefSlow(sizes), several);
-  const Border border = check_border("crop_at", padding_mode);
-  if (input.numel() == 0) {  // nothing to look at
-    return border == Border::kConstant ? result.fill_(fill) : result;
+at::Tensor fall_back(const at::Tensor& input, const CropAt<int64_t>& op) {
+  const auto checked = check(input, op);
+  const auto dims = static_cast<int64_t>(op.size.size());
+  const at::Tensor result = empty_result(input, op, checked);
+  if (input.numel() == 0) {  // nothing to show
+    return checked.border == Border::kConstant ? result.fill_(op.fill) : result;
   }
-  const Seen seen = look(offsets, flip, border, image_size, windows);
-  at::Tensor out = move_to_end(at::index(input, indexes(seen, input.dim())), dims);
-  if (seen.inside.defined()) {
-    at::Tensor inside = seen.inside;
+  const auto image_size = last_sizes<int64_t>(input, op.size.size());
+  const GatherIndices gather = gather_indices(op.offsets, op.flip, checked.border, image_size, op.size);
+  at::Tensor out = move_to_end(at::index(input, indexes(gather, input.dim())), dims);
+  if (gather.inside.defined()) {
+    at::Tensor inside = gather.inside;
     for (int64_t d = 1; d < input.dim() - dims; ++d) {
       inside = inside.unsqueeze(2);
     }
-    out = at::where(inside, out, at::scalar_tensor(fill, input.options()));
+    out = at::where(inside, out, at::scalar_tensor(op.fill, input.options()));
   }
-  return result.copy_(several ? out : out.squeeze(1));
+  return result.copy_(op.offsets.dim() == 3 ? out : out.squeeze(1));
 }
 
-void crop_at_out_fallback(
-    const at::Tensor& input,
-    const at::Tensor& offsets,
-    c10::SymIntArrayRef size,
-    const std::optional<at::Tensor>& flip,
-    std::string_view padding_mode,
-    const at::Scalar& fill,
-    at::Tensor& out) {
-  check_crop_at_out(input, offsets, flip, out);
-  const at::Tensor cropped = crop_at_fallback(input, offsets, size, flip, padding_mode, fill);
-  at::native::resize_output(out, cropped.sizes());
-  out.copy_(cropped);
-}
-
-at::Tensor crop_at_adjoint_fallback(
-    const at::Tensor& grad,
-    const at::Tensor& offsets,
-    c10::SymIntArrayRef input_size,
-    const std::optional<at::Tensor>& flip,
-    std::string_view padding_mode) {
-  const auto sizes = C10_AS_INTARRAYREF_SLOW(input_size);
-  const auto windows = check_crop_at_adjoint<int64_t>(grad, offsets, sizes, flip, padding_mode);
-  const auto dims = static_cast<int64_t>(windows.size());
-  const bool several = offsets.dim() == 3;
-  const at::Tensor out = new_images(grad, input_size, several).zero_();
+at::Tensor fall_back(const at::Tensor& grad, const CropAtAdjoint<int64_t>& op) {
+  const auto checked = check(grad, op);
+  const auto dims = static_cast<int64_t>(op.size.size());
+  const at::Tensor out = empty_result(grad, op, checked).zero_();
   if (out.numel() == 0 || grad.numel() == 0) {
     return out;
   }
-  const Border border = check_border("crop_at", padding_mode);
-  const Seen seen = look(offsets, flip, border, sizes.slice(sizes.size() - dims), windows);
-  at::Tensor values = several ? grad : grad.unsqueeze(1);
+  const auto window_size = last_sizes<int64_t>(grad, op.size.size());
+  const GatherIndices gather = gather_indices(op.offsets, op.flip, checked.border, op.size, window_size);
+  at::Tensor values = op.offsets.dim() == 3 ? grad : grad.unsqueeze(1);
   values = move_to_end(values, values.dim() - 2 - dims);
-  if (seen.inside.defined()) {
-    at::Tensor inside = seen.inside;
+  if (gather.inside.defined()) {
+    at::Tensor inside = gather.inside;
     while (inside.dim() < values.dim()) {
       inside = inside.unsqueeze(-1);
     }
     values = at::where(inside, values, at::zeros({}, grad.options()));
   }
-  return at::index_put(out, indexes(seen, out.dim()), values, /*accumulate=*/true);
+  return at::index_put(out, indexes(gather, out.dim()), values, /*accumulate=*/true);
 }
 
-at::Tensor crop_mirror_normalize_fallback(
-    const at::Tensor& input,
-    const std::optional<at::Tensor>& offsets,
-    c10::SymIntArrayRef size,
-    at::ArrayRef<double> mean,
-    at::ArrayRef<double> std,
-    const std::optional<at::Tensor>& flip,
-    at::ScalarType dtype,
-    std::string_view layout,
-    at::MemoryFormat memory_format,
-    std::string_view padding_mode,
-    at::ArrayRef<double> fill) {
-  const auto window_size = C10_AS_INTARRAYREF_SLOW(size);
-  const NormalizeArguments<int64_t> by{offsets, window_size, mean,          std,          flip,
-                                       dtype,   layout,      memory_format, padding_mode, fill};
-  const auto sizes = check_crop_mirror_normalize(input, by);
-  const at::Tensor images = channels_first(input, layout);
-  const at::Tensor places = offsets ? *offsets : centre_offsets(images, window_size, images.device());
+at::Tensor fall_back(const at::Tensor& input, const CropMirrorNormalize<int64_t>& op) {
+  const auto checked = check(input, op);
+  const at::Device device = input.device();
+  const at::Tensor images = channels_first(input, op.layout);
+  const at::Tensor offsets =
+      op.offsets ? *op.offsets : center_offsets(images.size(0), images.sizes().slice(2), op.size, device);
+  const auto cropped = [&](const at::Tensor& tensor, const at::Scalar& fill) {
+    return run(tensor, CropAt<int64_t>{offsets, op.size, op.flip, op.padding_mode, fill});
+  };
   const double unit = input.scalar_type() == at::kByte ? 255 : 1;
   const auto normalized = [&](const at::Tensor& pixels) {
-    return (pixels.to(at::kFloat) / unit - one_a_channel(mean, input.device())) / one_a_channel(std, input.device());
+    return (pixels.to(at::kFloat) / unit - one_a_channel(op.mean, device)) / one_a_channel(op.std, device);
   };
-  at::Tensor out = normalized(crop_at_handle().call(images, places, size, flip, padding_mode, 0));
-  if (padding_mode == "constant") {
+  at::Tensor out = normalized(cropped(images, 0));
+  if (checked.border == Border::kConstant) {
     const at::Tensor all = at::ones_like(images.slice(1, 0, 1), images.options().dtype(at::kBool));
-    const at::Tensor inside = crop_at_handle().call(all, places, size, flip, padding_mode, false);
-    out = at::where(inside, out, normalized(one_a_channel(fill, input.device())));
+    out = at::where(cropped(all, false), out, normalized(one_a_channel(op.fill, device)));
   }
-  return new_in_format(c10::fromIntArrayRefSlow(sizes), input.options().dtype(dtype), memory_format).copy_(out);
+  return empty_result(input, op, checked).copy_(out);
 }
 
-void crop_mirror_normalize_out_fallback(
-    const at::Tensor& input,
-    const std::optional<at::Tensor>& offsets,
-    c10::SymIntArrayRef size,
-    at::ArrayRef<double> mean,
-    at::ArrayRef<double> std,
-    const std::optional<at::Tensor>& flip,
-    at::ScalarType dtype,
-    std::string_view layout,
-    at::MemoryFormat memory_format,
-    std::string_view padding_mode,
-    at::ArrayRef<double> fill,
-    at::Tensor& out) {
-  check_crop_mirror_normalize_out<c10::SymInt>(
-      input, {offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill}, out);
-  const at::Tensor result = crop_mirror_normalize_handle().call(
-      input, offsets, size, mean, std, flip, dtype, layout, memory_format, padding_mode, fill);
-  at::native::resize_output_symint(out, result.sym_sizes());
-  out.copy_(result);
+// What windows show, divided by std, adds up where they show it.
+at::Tensor compose(const at::Tensor& grad, const CropMirrorNormalizeAdjoint<c10::SymInt>& op) {
+  TORCH_CHECK(
+      op.size.size() == 2 && (grad.dim() == 5 || grad.dim() == 4), op.kName,
+      ": size must have 2 entries and grad 4 or 5 dims, got ", op.size.size(), " and ", grad.dim());
+  const at::Tensor offsets =
+      op.offsets ? *op.offsets
+                 : center_offsets(grad.size(0), as_ints(op.size), {grad.size(2), grad.size(3)}, grad.device());
+  const at::Tensor scaled = grad.to(at::kFloat) / one_a_channel(op.std, grad.device());
+  const at::Tensor sum = run(scaled, CropAtAdjoint<c10::SymInt>{offsets, op.size, op.flip, op.padding_mode});
+  return (op.layout == "HWC" ? sum.permute({0, 2, 3, 1}) : sum).to(op.dtype.value_or(at::kFloat));
+}
+
+template <template <class> class Op>
+at::Tensor fall_back_kernel(const at::Tensor& input, const Op<c10::SymInt>& op) {
+  return with_ints(op, [&](const auto& ints) { return fall_back(input, ints); });
+}
+
+template <template <class> class Op>
+void register_fallback(torch::Library& m) {
+  using Symbolic = Op<c10::SymInt>;
+  m.impl(Symbolic::kSchema, Registered<Symbolic>::template kernel<fall_back_kernel<Op>>);
+}
+
+void register_composition(torch::Library& m) {
+  using Symbolic = CropMirrorNormalizeAdjoint<c10::SymInt>;
+  m.impl(Symbolic::kSchema, Registered<Symbolic>::kernel<compose>);
 }
 
 }  // namespace
 }  // namespace torchcrop_fast
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, CompositeExplicitAutograd, m) {
-  m.impl("pad", torchcrop_fast::pad_fallback);
-  m.impl("pad.out", torchcrop_fast::pad_out_fallback);
-  m.impl("_pad_adjoint", torchcrop_fast::pad_adjoint_fallback);
-  m.impl("crop_at", torchcrop_fast::crop_at_fallback);
-  m.impl("crop_at.out", torchcrop_fast::crop_at_out_fallback);
-  m.impl("crop_mirror_normalize", torchcrop_fast::crop_mirror_normalize_fallback);
-  m.impl("crop_mirror_normalize.out", torchcrop_fast::crop_mirror_normalize_out_fallback);
-  m.impl("_crop_at_adjoint", torchcrop_fast::crop_at_adjoint_fallback);
+  using namespace torchcrop_fast;
+  register_fallback<Pad>(m);
+  register_fallback<PadAdjoint>(m);
+  register_fallback<CropAt>(m);
+  register_fallback<CropAtAdjoint>(m);
+  register_fallback<CropMirrorNormalize>(m);
 }
+TORCH_LIBRARY_IMPL(torchcrop_fast, CompositeImplicitAutograd, m) { torchcrop_fast::register_composition(m); }
+TORCH_LIBRARY_IMPL(torchcrop_fast, FuncTorchBatched, m) { torchcrop_fast::register_composition(m); }

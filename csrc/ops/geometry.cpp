@@ -1,49 +1,12 @@
-// From tensors and checked arguments to the window that a kernel copies.
+// From tensors and checked arguments to windows: strides and starts, the dimensions in the order of the memory written.
 #include "geometry.h"
 
-#include <ATen/EmptyTensor.h>
-#include <ATen/ExpandUtils.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_strided.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/stack.h>
-#include <c10/util/irange.h>
+#include <ATen/ops/view_as_real.h>
 
-#include <algorithm>
 #include <numeric>
-
-#include "output_cache.h"
 
 namespace torchcrop_fast {
 namespace {
-
-// Whether elements of these sizes and strides lie gapless and once each in memory: torch's rule for when clone() keeps
-// strides, which ignores the strides of dimensions of size 1 and takes any strides where there is no element.
-bool dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
-  c10::DimVector order;
-  for (const auto d : c10::irange(sizes.size())) {
-    if (sizes[d] == 0) {
-      return true;
-    }
-    if (sizes[d] > 1) {
-      order.push_back(static_cast<int64_t>(d));
-    }
-  }
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] < strides[b]; });
-  int64_t expected = 1;
-  for (const int64_t d : order) {
-    if (strides[d] != expected) {
-      return false;
-    }
-    expected *= sizes[d];
-  }
-  return true;
-}
-
-bool adds(at::IntArrayRef pad) {
-  return std::any_of(pad.begin(), pad.end(), [](int64_t entry) { return entry > 0; });
-}
 
 // One dimension of a pad: a window of this start on the elements [first, first + size) of the input.
 struct Padded {
@@ -52,11 +15,10 @@ struct Padded {
   int64_t start;
 };
 
-// The pad of a dimension, so many of the last dimensions left out of account.
-Padded padded_dim(const at::Tensor& input, at::IntArrayRef pad, Border border, int64_t d, int64_t tail) {
-  const int64_t in_size = input.size(d);
-  const auto entry = static_cast<size_t>(2 * (input.dim() - tail - 1 - d));
-  if (d >= input.dim() - tail || entry >= pad.size()) {
+// Of dimension d of `dims`, which has in_size elements.
+Padded padded_dim(at::IntArrayRef pad, Border border, int64_t dims, int64_t d, int64_t in_size) {
+  const auto entry = static_cast<size_t>(2 * (dims - 1 - d));
+  if (d >= dims || entry >= pad.size()) {
     return {0, in_size, 0};
   }
   const int64_t before = pad[entry], after = pad[entry + 1];
@@ -75,156 +37,118 @@ c10::DimVector outermost_first(at::IntArrayRef strides) {
   return order;
 }
 
-at::Tensor empty_cpu(at::IntArrayRef sizes, at::ScalarType dtype, std::optional<at::MemoryFormat> format) {
-  constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
-  return at::detail::empty_generic(sizes, output_allocator(), keys, dtype, format);
+char* data_of(const at::Tensor& tensor) { return const_cast<char*>(static_cast<const char*>(tensor.const_data_ptr())); }
+
+// In whose memory's order the dimensions of windows are, or as they are given.
+enum class Order { kOfImages, kOfWindows, kGiven };
+
+// images:  (N, ..., spatial)
+// windows: (N, ..., size), or (N, K, ..., size) where `several`
+// tail:    how many last dimensions of images and windows come after the spatial ones
+Windows windows_on(
+    const at::Tensor& images,
+    const at::Tensor& windows,
+    bool several,
+    int64_t spatial_dims,
+    Order order,
+    int64_t tail) {
+  Windows all;
+  all.window.in = data_of(images);
+  all.window.out = data_of(windows);
+  all.window.element_size = static_cast<int>(images.element_size());
+  all.window.dims = 0;
+  std::fill(std::begin(all.window.fill), std::end(all.window.fill), 0);
+  all.images = images.size(0);
+  all.windows_an_image = several ? windows.size(1) : 1;
+  all.in_image_stride = images.stride(0);
+  all.out_image_stride = windows.stride(0);
+  all.out_window_stride = several ? windows.stride(1) : 0;
+  const int64_t first_spatial = images.dim() - tail - spatial_dims;
+  const auto strides = (order == Order::kOfImages ? images : windows).strides();
+  const auto dims = strides.slice(order == Order::kOfWindows && several ? 2 : 1);
+  const bool in_order = order == Order::kGiven || std::is_sorted(dims.rbegin(), dims.rend());
+  const auto sorted = in_order ? c10::DimVector() : outermost_first(dims);
+  for (int64_t i = 0; i < images.dim() - 1; ++i) {
+    const int64_t d = 1 + (in_order ? i : sorted[i]);
+    const int64_t window_d = d + (several ? 1 : 0);
+    const bool spatial = first_spatial <= d && d < first_spatial + spatial_dims;
+    if (!spatial && images.size(d) == 1 && order != Order::kGiven) {  // it shows nothing else, and there may be many
+      continue;
+    }
+    TORCH_CHECK(all.window.dims < kMaxDims, "crop_at: at most ", kMaxDims, " dimensions larger than 1 are supported");
+    all.spatial[all.window.dims] = spatial ? static_cast<int>(d - first_spatial) : -1;
+    all.window.dim[all.window.dims++] = {
+        windows.size(window_d), 0, images.size(d), images.stride(d), windows.stride(window_d)};
+  }
+  return all;
 }
 
-}  // namespace
-
-at::MemoryFormat padded_format(const at::Tensor& input, size_t entries, Border border) {
-  // torch's pad wraps into a contiguous tensor, and takes one to three dimensions behind a channel and maybe a batch.
-  const auto dims = static_cast<size_t>(input.dim());
-  const bool torch_takes =
-      (entries == 2 || entries == 4 || entries == 6) && (dims == entries / 2 + 1 || dims == entries / 2 + 2);
-  return border == Border::kCircular && torch_takes ? at::MemoryFormat::Contiguous : input.suggest_memory_format();
-}
-
-at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border) {
-  const auto in_format = [&](std::optional<at::MemoryFormat> format) {
-    return input.is_cpu() ? empty_cpu(sizes, input.scalar_type(), format) : at::empty(sizes, input.options(), format);
+// offsets: (N, K, D), (N, D) or none; flip: the same shape or that without its last dimension, or none.
+Places places_of(
+    const std::optional<at::Tensor>& offsets, const std::optional<at::Tensor>& flip, int64_t spatial_dims) {
+  const int64_t dims = offsets ? offsets->dim() : 2;
+  const auto set_strides = [&](int64_t (&strides)[3], const at::Tensor& tensor) {
+    strides[0] = tensor.stride(0);
+    strides[1] = dims == 3 ? tensor.stride(1) : 0;
+    strides[2] = tensor.dim() == dims ? tensor.stride(-1) : 0;
   };
-  const auto by_strides = [&](at::IntArrayRef strides) {
-    constexpr c10::DispatchKeySet keys(c10::DispatchKey::CPU);
-    return input.is_cpu()
-               ? at::detail::empty_strided_generic(sizes, strides, output_allocator(), keys, input.scalar_type())
-               : at::empty_strided(sizes, strides, input.options());
-  };
-  if (border != Border::kConstant) {
-    return in_format(padded_format(input, pad.size(), border));
+  Places places;
+  places.spatial_dims = static_cast<int>(spatial_dims);
+  if (offsets) {
+    places.starts = offsets->const_data_ptr<int64_t>();
+    set_strides(places.start_strides, *offsets);
   }
-  // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
-  if (adds(pad)) {
-    return in_format(input.suggest_memory_format());
+  if (flip) {
+    places.flips = flip->const_data_ptr<bool>();
+    places.first_flipped = flip->dim() == dims ? 0 : places.spatial_dims - 1;
+    set_strides(places.flip_strides, *flip);
   }
-  const auto strides = input.strides();
-  if (dense(sizes, strides)) {
-    return by_strides(strides);
-  }
-  if (input.is_contiguous() && std::is_sorted(strides.rbegin(), strides.rend())) {  // the same in less time
-    return in_format(std::nullopt);
-  }
-  return by_strides(at::infer_dense_strides(sizes, strides));
+  return places;
 }
 
-namespace {
-
-// (N, K, ...) in the format of N * K images.
-at::Tensor empty_several(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format) {
-  c10::DimVector together(sizes.begin() + 1, sizes.end());
-  together[0] *= sizes[0];
-  const auto out = empty_cpu(together, dtype, format);
-  c10::DimVector strides{out.stride(0) * std::max<int64_t>(sizes[1], 1)};
-  strides.append(out.strides().begin(), out.strides().end());
-  out.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
-  return out;
+PixelType pixel_type(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kByte:
+      return PixelType::kUint8;
+    case at::kHalf:
+      return PixelType::kHalf;
+    case at::kBFloat16:
+      return PixelType::kBFloat16;
+    default:
+      return PixelType::kFloat;
+  }
 }
 
 }  // namespace
 
-at::Tensor empty_windows(const at::Tensor& images, at::IntArrayRef sizes, bool several) {
-  const auto format = images.suggest_memory_format();
-  return several ? empty_several(sizes, images.scalar_type(), format) : empty_cpu(sizes, images.scalar_type(), format);
-}
-
-at::Tensor empty_in_format(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format) {
-  return sizes.size() == 5 ? empty_several(sizes, dtype, format) : empty_cpu(sizes, dtype, format);
-}
-
-at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool several) {
-  return empty_cpu(sizes, windows.scalar_type(), images_format(windows, several));
-}
-
-at::MemoryFormat images_format(const at::Tensor& windows, bool several) {
-  if (!several) {
-    return windows.suggest_memory_format();
-  }
-  return windows.sym_size(1) > 0 ? windows.select(1, 0).suggest_memory_format() : at::MemoryFormat::Contiguous;
-}
-
-namespace {
-
-at::Tensor new_several(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format) {
-  c10::SymDimVector together(sizes.begin() + 1, sizes.end());
-  together[0] = sizes[0] * sizes[1];
-  const auto flat = at::empty_symint(together, options.device(at::kMeta), format);
-  c10::SymDimVector strides{flat.sym_stride(0) * sizes[1].max(1)};
-  strides.append(flat.sym_strides().begin(), flat.sym_strides().end());
-  return at::empty_strided_symint(sizes, strides, options);
-}
-
-}  // namespace
-
-at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several) {
-  const auto format = images.suggest_memory_format();
-  return several ? new_several(sizes, images.options(), format) : at::empty_symint(sizes, images.options(), format);
-}
-
-at::Tensor new_images(const at::Tensor& windows, c10::SymIntArrayRef sizes, bool several) {
-  return at::empty_symint(sizes, windows.options(), images_format(windows, several));
-}
-
-at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format) {
-  return sizes.size() == 5 ? new_several(sizes, options, format) : at::empty_symint(sizes, options, format);
-}
-
-int64_t centre_start(int64_t elements, int64_t size) {
+int64_t center_start(int64_t elements, int64_t size) {
   const int64_t surplus = elements - size;
   const int64_t half = surplus / 2;  // of fewer elements less than 0, and the odd element goes to the end
   const int64_t odd = surplus > 0 ? surplus % 2 : 0;
   return half + odd * (half % 2);
 }
 
-at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::Device device) {
-  std::vector<at::Tensor> starts;
-  for (const auto d : c10::irange(2)) {
-    const int64_t start = centre_start(images.size(2 + d), size[d]);
-    starts.push_back(at::full({images.size(0)}, start, at::TensorOptions(device).dtype(at::kLong)));
-  }
-  return at::stack(starts, 1);
+at::Tensor channels_first(const at::Tensor& input, std::string_view layout) {
+  return layout == "HWC" ? input.permute({0, 3, 1, 2}) : input;
 }
 
-at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device) {
-  std::vector<at::Tensor> channels;
-  for (const double number : numbers) {
-    channels.push_back(at::full({1, 1, 1}, number, at::TensorOptions(device).dtype(at::kFloat)));
-  }
-  return channels.empty() ? at::full({0, 1, 1}, 0, at::TensorOptions(device).dtype(at::kFloat)) : at::cat(channels);
-}
+at::Tensor as_real(const at::Tensor& tensor) { return tensor.is_complex() ? at::view_as_real(tensor) : tensor; }
 
-Window pad_window(
-    const at::Tensor& input,
-    at::IntArrayRef pad,
-    Border border,
-    const std::array<unsigned char, 16>& fill,
-    const at::Tensor& out) {
+Window window_of(
+    const at::Tensor& input, const Pad<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out) {
   Window window;
-  window.border = adds(pad) ? border : Border::kConstant;  // a border that nobody sees may be any
+  window.border = any_positive(op.pad) ? checked.border : Border::kConstant;  // nothing padded: any border will do
   window.in = static_cast<const char*>(input.const_data_ptr());
   window.out = static_cast<char*>(out.mutable_data_ptr());
   window.element_size = static_cast<int>(input.element_size());
   window.dims = 0;
-  std::copy(fill.begin(), fill.end(), window.fill);
-  if (out.numel() == 0) {
-    return window;
-  }
-  // The output is written in the order of its memory.
+  std::copy(checked.fill.begin(), checked.fill.end(), window.fill);
   const auto sizes = out.sizes(), strides = out.strides(), in_strides = input.strides();
   const bool in_order = std::is_sorted(strides.rbegin(), strides.rend());
   const auto order = in_order ? c10::DimVector() : outermost_first(strides);
   for (size_t i = 0; i < sizes.size(); ++i) {
     const size_t d = in_order ? i : static_cast<size_t>(order[i]);
-    const Padded padded = padded_dim(input, pad, window.border, static_cast<int64_t>(d), /*tail=*/0);
+    const Padded padded = padded_dim(op.pad, window.border, input.dim(), static_cast<int64_t>(d), input.sizes()[d]);
     const int64_t start = near_start(window.border, padded.start, sizes[d], padded.size);
     window.in += padded.first * in_strides[d] * window.element_size;
     append_dim(window, {sizes[d], start, padded.size, in_strides[d], strides[d]});
@@ -232,26 +156,109 @@ Window pad_window(
   return window;
 }
 
-Window pad_adjoint_window(
-    const at::Tensor& input, at::IntArrayRef pad, Border border, const at::Tensor& out, int64_t tail) {
-  Window window;
-  window.in = static_cast<const char*>(input.mutable_data_ptr());
-  window.out = static_cast<char*>(const_cast<void*>(out.const_data_ptr()));
-  window.element_size = static_cast<int>(input.element_size());
-  window.border = border;
+Windows windows_of(
+    const at::Tensor& input, const CropAt<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out) {
+  const auto dims = static_cast<int64_t>(op.size.size());
+  Windows windows = windows_on(input, out, op.offsets.dim() == 3, dims, Order::kOfWindows, /*tail=*/0);
+  windows.window.border = checked.border;
+  std::copy(checked.fill.begin(), checked.fill.end(), windows.window.fill);
+  windows.places = places_of(op.offsets, op.flip, dims);
+  return windows;
+}
+
+Windows windows_of(
+    const at::Tensor& grad, const CropAtAdjoint<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out) {
+  const auto dims = static_cast<int64_t>(op.size.size());
+  Windows windows = windows_on(out, grad, /*several=*/false, dims, Order::kOfImages, /*tail=*/0);
+  windows.window.border = checked.border;
+  windows.places = places_of(op.offsets, op.flip, dims);
+  windows.window.in = data_of(grad);
+  windows.window.out = data_of(out);
+  for (int d = 0; d < windows.window.dims; ++d) {
+    WindowDim& dim = windows.window.dim[d];
+    dim = {dim.in_size, 0, dim.size, dim.out_stride, dim.in_stride};
+  }
+  std::swap(windows.in_image_stride, windows.out_image_stride);
+  windows.windows_to_images = true;
+  return windows;
+}
+
+Windows added_windows_of(
+    const at::Tensor& grad, const PadAdjoint<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out) {
+  const at::Tensor to = as_real(out), from = as_real(grad);
+  Windows windows;
+  std::fill(std::begin(windows.spatial), std::end(windows.spatial), -1);
+  Window& window = windows.window;
+  window.in = data_of(to);
+  window.out = data_of(from);
+  window.element_size = static_cast<int>(to.element_size());
+  window.border = checked.border;
   window.dims = 0;
-  for (const int64_t d : outermost_first(input.strides())) {
-    const Padded padded = padded_dim(input, pad, border, d, tail);
-    window.in += padded.first * input.stride(d) * window.element_size;
-    if (padded.size > 1 || out.size(d) > 1) {  // the others mean nothing, and may be many
-      const int64_t start = near_start(border, padded.start, out.size(d), padded.size);
-      window.dim[window.dims++] = {out.size(d), start, padded.size, input.stride(d), out.stride(d)};
+  for (const int64_t d : outermost_first(to.strides())) {
+    const Padded padded = padded_dim(op.pad, checked.border, out.dim(), d, to.size(d));
+    window.in += padded.first * to.stride(d) * window.element_size;
+    if (padded.size > 1 || from.size(d) > 1) {  // the others mean nothing, and may be many
+      TORCH_CHECK(window.dims < kMaxDims, "pad: at most ", kMaxDims, " dimensions larger than 1 are supported");
+      const int64_t start = near_start(checked.border, padded.start, from.size(d), padded.size);
+      window.dim[window.dims++] = {from.size(d), start, padded.size, to.stride(d), from.stride(d)};
     }
   }
   if (window.dims == 0) {
     window.dim[window.dims++] = {1, 0, 1, 0, 0};
   }
-  return window;
+  return windows;
+}
+
+Windows added_windows_of(
+    const at::Tensor& grad, const CropAtAdjoint<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out) {
+  const auto dims = static_cast<int64_t>(op.size.size());
+  const int64_t tail = out.is_complex() ? 1 : 0;
+  Windows windows = windows_on(as_real(out), as_real(grad), op.offsets.dim() == 3, dims, Order::kOfImages, tail);
+  windows.window.border = checked.border;
+  windows.places = places_of(op.offsets, op.flip, dims);
+  return windows;
+}
+
+Real real_type(at::ScalarType dtype) {
+  switch (c10::toRealValueType(dtype)) {
+    case at::kHalf:
+      return Real::kHalf;
+    case at::kBFloat16:
+      return Real::kBFloat16;
+    case at::kFloat:
+      return Real::kFloat;
+    default:
+      return Real::kDouble;
+  }
+}
+
+Normalization::Normalization(
+    const at::Tensor& input,
+    const CropMirrorNormalize<int64_t>& op,
+    const Checked<int64_t>& checked,
+    const at::Tensor& out) {
+  const at::Tensor images = channels_first(input, op.layout);
+  windows.windows = windows_on(images, out, out.dim() == 5, /*spatial_dims=*/2, Order::kGiven, /*tail=*/0);
+  windows.windows.window.border = checked.border;
+  windows.windows.places = places_of(op.offsets, op.flip, 2);
+  for (const int d : {1, 2}) {  // the center, which needs no memory that another device could not read
+    WindowDim& dim = windows.windows.window.dim[d];
+    dim.start = near_start(checked.border, center_start(dim.in_size, dim.size), dim.size, dim.in_size);
+  }
+  windows.in_type = pixel_type(input.scalar_type());
+  windows.out_type = pixel_type(out.scalar_type());
+  const auto channels = static_cast<size_t>(images.size(1));
+  const double unit = input.scalar_type() == at::kByte ? 255 : 1;
+  numbers_.resize(3 * channels);
+  for (size_t c = 0; c < channels; ++c) {
+    const double fill = op.fill.size() == 1 ? op.fill[0] : op.fill[c];
+    numbers_[c] = static_cast<float>(1 / (unit * op.std[c]));
+    numbers_[channels + c] = static_cast<float>(-op.mean[c] / op.std[c]);
+    numbers_[2 * channels + c] = static_cast<float>((fill / unit - op.mean[c]) / op.std[c]);
+  }
+  windows.scale = numbers_.data();
+  windows.bias = windows.scale + channels;
+  windows.fill = windows.bias + channels;
 }
 
 }  // namespace torchcrop_fast

@@ -1,64 +1,59 @@
-// From tensors and checked arguments to the window that a kernel copies.
+// From tensors and checked arguments to the windows that a kernel copies, adds up or normalizes.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <c10/util/DimVector.h>
-
 #include <array>
+#include <vector>
 
-#include "../kernels/window.h"
+#include "../kernels/windows.h"
+#include "check.h"
 
 namespace torchcrop_fast {
 
-// An uninitialised tensor of these sizes, for what pad makes of input, where input lies: its strides are those that
-// torch's pad gives.
-at::Tensor empty_padded(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border);
+// Start of a centered window, rounded as torchvision does; negative if the input is smaller.
+int64_t center_start(int64_t elements, int64_t size);
 
-// The memory format of what pad makes of input with so many entries, and a border that repeats elements.
-at::MemoryFormat padded_format(const at::Tensor& input, size_t entries, Border border);
+// The image as (N, C, H, W).
+at::Tensor channels_first(const at::Tensor& input, std::string_view layout);
 
-// Uninitialised CPU tensors for windows on images, of these sizes, and for images of windows: in the memory format of
-// the tensor given. several: the windows are (N, K, ...), and their format is that of N * K images.
-at::Tensor empty_windows(const at::Tensor& images, at::IntArrayRef sizes, bool several);
-at::Tensor empty_images(const at::Tensor& windows, at::IntArrayRef sizes, bool several);
+// A complex tensor as a real one with a dimension more, of 2; any other as it is.
+at::Tensor as_real(const at::Tensor& tensor);
 
-// The memory format of images of these windows.
-at::MemoryFormat images_format(const at::Tensor& windows, bool several);
+// The window that writes what pad makes of input to out, its dimensions in the order of out's memory.
+Window window_of(
+    const at::Tensor& input, const Pad<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out);
 
-// An uninitialised CPU tensor of sizes (N, C, h, w), or (N, K, C, h, w) in the format of N * K images.
-at::Tensor empty_in_format(at::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format);
+// The windows that write what an op makes of its input to out, which has an element at least.
+Windows windows_of(
+    const at::Tensor& input, const CropAt<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out);
+// A window of each grad on zeros, the size of the image: where the border is constant and no image has several crops.
+Windows windows_of(
+    const at::Tensor& grad, const CropAtAdjoint<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out);
 
-// As empty_windows and empty_images, where the tensor given lies, for sizes that may be symbolic.
-at::Tensor new_windows(const at::Tensor& images, c10::SymIntArrayRef sizes, bool several);
-at::Tensor new_images(const at::Tensor& windows, c10::SymIntArrayRef sizes, bool several);
+// The windows whose gradients, read in window.out, add up to an input's gradient, written in window.in. No element is a
+// complex number: as_real(). Elements of the input that a circular border lets no window show are not written.
+Windows added_windows_of(
+    const at::Tensor& grad, const PadAdjoint<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out);
+Windows added_windows_of(
+    const at::Tensor& grad, const CropAtAdjoint<int64_t>& op, const Checked<int64_t>& checked, const at::Tensor& out);
 
-// As empty_in_format, of these options.
-at::Tensor new_in_format(c10::SymIntArrayRef sizes, const at::TensorOptions& options, at::MemoryFormat format);
+// The type of the gradients that are added up, which check_adds_up() accepts.
+Real real_type(at::ScalarType dtype);
 
-// Where the middle of so many elements begins, rounded as torchvision does: before 0 where there are fewer.
-int64_t centre_start(int64_t elements, int64_t size);
+// What crop_mirror_normalize shows, and what it does to it on the way. Owns the numbers that windows refers to.
+struct Normalization {
+  // out is contiguous in the op's memory format, and has an element at least.
+  Normalization(
+      const at::Tensor& input,
+      const CropMirrorNormalize<int64_t>& op,
+      const Checked<int64_t>& checked,
+      const at::Tensor& out);
+  Normalization(const Normalization&) = delete;
+  Normalization& operator=(const Normalization&) = delete;
 
-// The offsets (N, 2) of the middle of images (N, C, H, W): in ops that a graph can hold, and that need no copy to a
-// device.
-at::Tensor centre_offsets(const at::Tensor& images, at::IntArrayRef size, at::Device device);
+  NormalizedWindows windows;
 
-// A number for each channel, (C, 1, 1), in float32: in such ops, too.
-at::Tensor one_a_channel(at::ArrayRef<double> numbers, at::Device device);
-
-// The window that writes pad(input, pad) to out, its dimensions in the order of out's memory, a constant border filled
-// with an element of these bytes. out is a
-// tensor that check_out and check_out_memory accept, of the padded sizes.
-Window pad_window(
-    const at::Tensor& input,
-    at::IntArrayRef pad,
-    Border border,
-    const std::array<unsigned char, 16>& fill,
-    const at::Tensor& out);
-
-// The same window, for add_windows_cpu: on the gradient of pad's input, with that of its output as out. No element is a
-// complex number, but the last dimensions may be parts of elements: so many, which pad's entries don't count. Elements
-// of the input that a circular border lets no window see are not written.
-Window pad_adjoint_window(
-    const at::Tensor& input, at::IntArrayRef pad, Border border, const at::Tensor& out, int64_t tail);
+ private:
+  std::vector<float> numbers_;  // (3, C): scale, bias, fill
+};
 
 }  // namespace torchcrop_fast

@@ -30,25 +30,9 @@ bool try_one_of(Real type) {
 
   Layout layout;
   Windows windows;
-  layout.spatial_dims = placed ? static_cast<int>(draw(1, dims)) : 0;
-  const bool channels_last = layout.spatial_dims < dims && one_in(2);
   layout.images = placed ? draw(1, 3) : 1;
   layout.crops = placed && one_in(2) ? draw(1, 3) : 1;
-  std::vector<int64_t> fixed(dims, 0);
-  for (int d = 0; d < dims; ++d) {
-    layout.in_sizes.push_back(draw(1, longest));
-    layout.sizes.push_back(draw(1, longest));
-    const int entry = d - (dims - layout.spatial_dims) + (channels_last ? 1 : 0);
-    layout.spatial.push_back(entry >= 0 && entry < layout.spatial_dims ? entry : -1);
-    if (layout.spatial[d] >= 0) continue;
-    if (placed || one_in(3)) {
-      layout.sizes[d] = layout.in_sizes[d];
-    } else {
-      const int64_t start = draw_start(border, layout.sizes[d], layout.in_sizes[d]);
-      fixed[d] = near_start(border, start, layout.sizes[d], layout.in_sizes[d]);
-    }
-  }
-  if (placed) layout.draw_places(border);
+  const auto fixed = layout.draw_dims(border, placed, dims, /*smallest=*/1, longest, longest);
 
   std::vector<int64_t> image_shape = layout.in_sizes, window_shape = layout.sizes;
   image_shape.insert(image_shape.begin(), layout.images);

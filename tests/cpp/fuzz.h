@@ -110,6 +110,32 @@ struct Layout {
             spatial_dims};
   }
 
+  // Draws dimensions of sizes up to `longest`, the last one up to `widest`, from `smallest` on in the images; with
+  // places or without, where it returns the starts, which are near.
+  std::vector<int64_t> draw_dims(
+      Border border, bool placed, int dims, int64_t smallest, int64_t longest, int64_t widest) {
+    spatial_dims = placed ? static_cast<int>(draw(1, dims)) : 0;
+    const bool channels_last = spatial_dims < dims && one_in(2);
+    std::vector<int64_t> fixed(dims, 0);
+    for (int d = 0; d < dims; ++d) {
+      const bool last = d == dims - 1;
+      const int64_t most = placed && channels_last && last ? std::min<int64_t>(4, widest) : (last ? widest : longest);
+      in_sizes.push_back(draw(smallest, most));
+      sizes.push_back(draw(1, most));
+      const int entry = d - (dims - spatial_dims) + (channels_last ? 1 : 0);
+      spatial.push_back(entry >= 0 && entry < spatial_dims ? entry : -1);
+      if (spatial[d] >= 0) continue;
+      if (placed || one_in(3)) {
+        sizes[d] = in_sizes[d] = std::max<int64_t>(in_sizes[d], 1);
+      } else {
+        const int64_t start = draw_start(border, sizes[d], in_sizes[d]);
+        fixed[d] = torchcrop_fast::near_start(border, start, sizes[d], in_sizes[d]);
+      }
+    }
+    if (placed) draw_places(border);
+    return fixed;
+  }
+
   void draw_places(Border border) {
     for (int64_t i = 0; i < images * crops; ++i) {
       for (int entry = 0; entry < spatial_dims; ++entry) {

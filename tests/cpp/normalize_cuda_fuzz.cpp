@@ -1,5 +1,5 @@
-// Random images normalised by the GPU's kernels, compiled for the CPU, against a plain loop over pixels. Arguments: how
-// many batches, the seed. Prints the number normalised.
+// Random images normalized by the GPU's kernels, compiled for the CPU, against a plain loop over pixels. Arguments: how
+// many batches, the seed. Prints the number normalized.
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -28,9 +28,9 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
   layout.spatial = {-1, 0, 1};
   layout.spatial_dims = 2;
   int64_t fixed[] = {0, 0, 0};
-  const bool centred = one_in(4);  // one start for all
+  const bool centered = one_in(4);  // one start for all
   layout.draw_places(border);
-  if (centred) {
+  if (centered) {
     layout.starts.clear();
     for (int d = 1; d < 3; ++d) {
       const int64_t start = draw_start(border, layout.sizes[d], layout.in_sizes[d]);
@@ -41,7 +41,7 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
     }
   }
 
-  // Images by channel or by pixel, maybe with gaps; windows gapless.
+  // Images by channel or by pixel, maybe with gaps; windows contiguous.
   const bool from_pixels = one_in(2), to_pixels = one_in(3);
   const std::vector<int64_t> image_order =
       from_pixels ? std::vector<int64_t>{layout.images, layout.in_sizes[1], layout.in_sizes[2], channels}
@@ -93,7 +93,7 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
   windows.out_image_stride = window_strides[0];
   windows.out_window_stride = window_strides[1];
   windows.places = layout.places();
-  if (centred) windows.places.starts = nullptr;
+  if (centered) windows.places.starts = nullptr;
 
   for_each_index(window_shape, [&](const std::vector<int64_t>& index) {
     int64_t image_at = index[0] * image_strides[0];

@@ -1,6 +1,6 @@
-// Random windows through the GPU's kernels, compiled for the CPU, against a plain loop over indexes. Input and output
-// lie in memory of just their size, or, where a third argument says "far", some elements of theirs lie gigabytes away
-// from the others. Arguments: how many windows, the seed. Prints the number copied.
+// Random windows through the GPU's kernels, compiled for the CPU, or the CPU's, against a plain loop over indexes.
+// Input and output lie in memory of just their size, or, where a third argument says "far", some elements of theirs lie
+// gigabytes away from the others. Arguments: how many windows, the seed. Prints the number copied.
 #include <sys/mman.h>
 
 #include <cstring>
@@ -67,28 +67,11 @@ bool try_one() {
 
   Layout layout;
   Windows windows;
-  layout.spatial_dims = placed ? static_cast<int>(draw(1, dims)) : 0;
-  const bool channels_last = layout.spatial_dims < dims && one_in(2);
   layout.images = placed ? draw(1, 4) : 1;
-  windows.onto_images = placed && border == Border::kConstant && one_in(4);
-  layout.crops = placed && !windows.onto_images && one_in(2) ? draw(1, 3) : 1;
-  std::vector<int64_t> fixed(dims, 0);
-  for (int d = 0; d < dims; ++d) {
-    const bool last = d == dims - 1;
-    const int64_t most = placed && channels_last && last ? 4 : (last ? widest : longest);
-    layout.in_sizes.push_back(draw(border == Border::kConstant && !windows.onto_images ? 0 : 1, most));
-    layout.sizes.push_back(draw(1, most));
-    const int entry = d - (dims - layout.spatial_dims) + (channels_last ? 1 : 0);
-    layout.spatial.push_back(entry >= 0 && entry < layout.spatial_dims ? entry : -1);
-    if (layout.spatial[d] >= 0) continue;
-    if (placed || one_in(3)) {
-      layout.sizes[d] = layout.in_sizes[d] = std::max<int64_t>(layout.in_sizes[d], 1);
-    } else {
-      const int64_t start = draw_start(border, layout.sizes[d], layout.in_sizes[d]);
-      fixed[d] = near_start(border, start, layout.sizes[d], layout.in_sizes[d]);
-    }
-  }
-  if (placed) layout.draw_places(border);
+  windows.windows_to_images = placed && border == Border::kConstant && one_in(4);
+  layout.crops = placed && !windows.windows_to_images && one_in(2) ? draw(1, 3) : 1;
+  const int64_t smallest = border == Border::kConstant && !windows.windows_to_images ? 0 : 1;
+  const auto fixed = layout.draw_dims(border, placed, dims, smallest, longest, widest);
 
   // What is read and what is written: (images, dims) and (images, crops, dims), or the other way round.
   std::vector<int64_t> image_shape = layout.in_sizes, window_shape = layout.sizes;
@@ -96,23 +79,23 @@ bool try_one() {
   window_shape.insert(window_shape.begin(), {layout.images, layout.crops});
   auto image_strides = draw_strides(image_shape, one_in(4), one_in(4));
   auto window_strides = draw_strides(window_shape, one_in(6), one_in(6));
-  if (one_in(8)) (windows.onto_images ? window_strides : image_strides).back() = 0;
+  if (one_in(8)) (windows.windows_to_images ? window_strides : image_strides).back() = 0;
   if (far) {
     spread(image_shape, image_strides);
     spread(window_shape, window_strides);
   }
   const int64_t image_bytes = extent(image_shape, image_strides) * bytes;
   const int64_t window_bytes = extent(window_shape, window_strides) * bytes;
-  const int64_t in_bytes = windows.onto_images ? window_bytes : image_bytes;
-  const int64_t out_bytes = windows.onto_images ? image_bytes : window_bytes;
+  const int64_t in_bytes = windows.windows_to_images ? window_bytes : image_bytes;
+  const int64_t out_bytes = windows.windows_to_images ? image_bytes : window_bytes;
   // Aligned to an element, or to nothing.
   const int64_t step = one_in(8) ? 1 : bytes;
   const int64_t in_shift = draw(0, 15) / step * step, out_shift = draw(0, 15) / step * step;
   const Memory in_memory(in_shift + in_bytes), out_memory(out_shift + out_bytes);
   char* const in = in_memory.get() + in_shift;
   char* const out = out_memory.get() + out_shift;
-  const auto& in_shape = windows.onto_images ? window_shape : image_shape;
-  const auto& in_strides = windows.onto_images ? window_strides : image_strides;
+  const auto& in_shape = windows.windows_to_images ? window_shape : image_shape;
+  const auto& in_strides = windows.windows_to_images ? window_strides : image_strides;
   for_each_index(in_shape, [&](const std::vector<int64_t>& index) {
     int64_t at = 0;
     for (size_t d = 0; d < index.size(); ++d) at += index[d] * in_strides[d];
@@ -131,22 +114,26 @@ bool try_one() {
   for (int d = 0; d < dims; ++d) {
     windows.spatial[d] = layout.spatial[d];
     window.dim[d] = {layout.sizes[d], fixed[d], layout.in_sizes[d], image_strides[1 + d], window_strides[2 + d]};
-    if (windows.onto_images) {
+    if (windows.windows_to_images) {
       window.dim[d] = {layout.in_sizes[d], 0, layout.sizes[d], window_strides[2 + d], image_strides[1 + d]};
     }
   }
   windows.images = layout.images;
   windows.windows_an_image = layout.crops;
-  windows.in_image_stride = windows.onto_images ? window_strides[0] : image_strides[0];
-  windows.out_image_stride = windows.onto_images ? image_strides[0] : window_strides[0];
+  windows.in_image_stride = windows.windows_to_images ? window_strides[0] : image_strides[0];
+  windows.out_image_stride = windows.windows_to_images ? image_strides[0] : window_strides[0];
   windows.out_window_stride = window_strides[1];
   if (placed) windows.places = layout.places();
 
+  // What lies between the elements of the output must stay. (The emulation watches that, too, and then also elsewhere.)
+  constexpr char kBetween = 0x5a;
+  std::vector<char> written(far ? 0 : out_bytes, 0);
+  if (!far) std::memset(out, kBetween, out_bytes);
   if (copy_windows_cuda(windows, nullptr) != 0) return false;
 
-  // Each element is written once, which is watched: so what is right is all there is.
   const auto right = [&](int64_t in_at, int64_t out_at) {
     const void* const from = in_at < 0 ? static_cast<const void*>(window.fill) : window.in + in_at * bytes;
+    if (!far) std::memset(written.data() + out_at * bytes, 1, bytes);
     return std::memcmp(out + out_at * bytes, from, bytes) == 0;
   };
   bool all_right = true;
@@ -162,18 +149,20 @@ bool try_one() {
       image_at += seen * image_strides[1 + d];
       window_at += i * window_strides[2 + d];
     }
-    if (!windows.onto_images) {
+    if (!windows.windows_to_images) {
       all_right = all_right && right(inside ? image_at : -1, window_at);
     } else if (inside) {
       seen_images.insert(image_at);
       all_right = all_right && right(window_at, image_at);
     }
   });
-  for_each_index(windows.onto_images ? image_shape : std::vector<int64_t>{0}, [&](const std::vector<int64_t>& index) {
-    int64_t at = 0;
-    for (int d = 0; d <= dims; ++d) at += index[d] * image_strides[d];
-    all_right = all_right && (seen_images.count(at) > 0 || right(-1, at));
-  });
+  for_each_index(
+      windows.windows_to_images ? image_shape : std::vector<int64_t>{0}, [&](const std::vector<int64_t>& index) {
+        int64_t at = 0;
+        for (int d = 0; d <= dims; ++d) at += index[d] * image_strides[d];
+        all_right = all_right && (seen_images.count(at) > 0 || right(-1, at));
+      });
+  for (size_t i = 0; i < written.size(); ++i) all_right = all_right && (written[i] || out[i] == kBetween);
   return all_right;
 }
 

@@ -80,20 +80,20 @@ TORCHCROP_FAST_API at::Tensor& crop_at_out(
     std::string_view padding_mode = "constant",
     const at::Scalar& fill = 0);
 
-// Crops every image at its own place, mirrors it and normalises it to (x - mean) / std, in one pass over memory.
+// Crops every image at its own place, mirrors it and normalizes it to (x - mean) / std, in one pass over memory.
 //
 // input:    (N, C, H, W), or (N, H, W, C) with layout "HWC"; uint8, which is divided by 255 first, float16, bfloat16 or
 //           float32.
-// offsets:  as for crop_at; none is the centre, rounded as torchvision rounds it.
+// offsets:  as for crop_at; none is the center, rounded as torchvision rounds it.
 // size:     of the windows, (h, w), positive.
 // mean:     a number for each channel.
 // std:      a number for each channel, not 0.
 // flip:     as for crop_at.
-// dtype:    of the result: float32, float16 or bfloat16.
+// dtype:    of the result: float32, which is the default, float16 or bfloat16.
 // layout:   of input: "CHW" or "HWC".
-// memory_format: of the result: contiguous or channels_last.
+// memory_format: of the result: contiguous, which is the default, or channels_last.
 // padding_mode: as for crop_at.
-// fill:     a number, or one for each channel, in units of input; it is normalised like a pixel.
+// fill:     a number, or one for each channel, in units of input; it is normalized like a pixel.
 //
 // Returns (N, C, h, w), or (N, K, C, h, w) for K crops an image, whatever the layout. Differentiable with respect to
 // inputs of a float dtype. Throws as pad does.
@@ -104,9 +104,9 @@ TORCHCROP_FAST_API at::Tensor crop_mirror_normalize(
     at::ArrayRef<double> mean,
     at::ArrayRef<double> std,
     const std::optional<at::Tensor>& flip = std::nullopt,
-    at::ScalarType dtype = at::kFloat,
+    std::optional<at::ScalarType> dtype = std::nullopt,
     std::string_view layout = "CHW",
-    at::MemoryFormat memory_format = at::MemoryFormat::Contiguous,
+    std::optional<at::MemoryFormat> memory_format = std::nullopt,
     std::string_view padding_mode = "constant",
     at::ArrayRef<double> fill = 0.);
 
@@ -120,9 +120,9 @@ TORCHCROP_FAST_API at::Tensor& crop_mirror_normalize_out(
     at::ArrayRef<double> mean,
     at::ArrayRef<double> std,
     const std::optional<at::Tensor>& flip = std::nullopt,
-    at::ScalarType dtype = at::kFloat,
+    std::optional<at::ScalarType> dtype = std::nullopt,
     std::string_view layout = "CHW",
-    at::MemoryFormat memory_format = at::MemoryFormat::Contiguous,
+    std::optional<at::MemoryFormat> memory_format = std::nullopt,
     std::string_view padding_mode = "constant",
     at::ArrayRef<double> fill = 0.);
 

@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: which room of csrc may include what, and that every file says what it is."""
+"""The rules that a reader relies on: which folder of csrc may include what, and that every file says what it is."""
 
 import ast
 import os
@@ -40,7 +40,7 @@ def quoted(text: str) -> list[str]:
 
 # "`kernels/`" -> {"the standard library", "kernels/"}, and so on.
 MAY_INCLUDE = {
-    quoted(room)[0]: {item.strip(" `") for item in included.split(",")} for room, _, included in table("room")
+    quoted(folder)[0]: {item.strip(" `") for item in included.split(",")} for folder, _, included in table("folder")
 }
 INTRINSICS, CUDA, POSIX = (
     quoted(re.search(rf"{name}((?:\s*(?:,|and)?\s*`<[\w/.]+>`)+)", README)[1])
@@ -49,7 +49,7 @@ INTRINSICS, CUDA, POSIX = (
 TORCH_FOLDERS = tuple(quoted(re.search(r"^Torch means the headers under (.*?)\.", README, re.MULTILINE)[1]))
 
 
-def room_of(path: Path) -> str:
+def folder_of(path: Path) -> str:
     """The row of the table a file under csrc/ falls under."""
     first, *rest = path.relative_to(CSRC).parts
     return f"{first}/" if rest else first
@@ -59,7 +59,7 @@ def kind_of(include: str, source: Path) -> str:
     """What the table calls the header that a line of a source includes."""
     name = include[1:-1]
     if include.startswith('"'):
-        return room_of((source.parent / name).resolve())
+        return folder_of((source.parent / name).resolve())
     if (CSRC / "include" / name).exists():
         return "include/"
     if name.startswith(TORCH_FOLDERS):
@@ -90,7 +90,7 @@ def test_files_include_what_their_room_may(source):
     includes = re.findall(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")', source.read_text(), re.MULTILINE)
     assert len(includes) == source.read_text().count("#include")
     kinds = {include: kind_of(include, source) for include in includes}
-    assert {include for include, kind in kinds.items() if kind not in MAY_INCLUDE[room_of(source)]} == set()
+    assert {include for include, kind in kinds.items() if kind not in MAY_INCLUDE[folder_of(source)]} == set()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_kinds_of_includes(include, source, kind):
 
 def test_every_file_of_ops_is_explained():
     stems = {re.match(r"\w+", name)[0] for names, _ in table("file") for name in quoted(names)}
-    assert stems == {path.stem for path in SOURCES if room_of(path) == "ops/"}
+    assert stems == {path.stem for path in SOURCES if folder_of(path) == "ops/"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=from_root)

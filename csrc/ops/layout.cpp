@@ -1,0 +1,135 @@
+// How results lie in memory: torch's rules for its pad, and the memory format of the input for all others.
+#include "layout.h"
+
+#include <ATen/ExpandUtils.h>
+#include <c10/core/MemoryFormat.h>
+#include <c10/util/irange.h>
+
+namespace torchcrop_fast {
+namespace {
+
+// Whether elements of these sizes and strides lie contiguous, in any order, and once each in memory: torch's rule for
+// when clone() keeps strides, which ignores the strides of dimensions of size 1 and takes any strides where there is no
+// element.
+bool is_dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
+  c10::DimVector order;
+  for (const auto d : c10::irange(sizes.size())) {
+    if (sizes[d] == 0) {
+      return true;
+    }
+    if (sizes[d] > 1) {
+      order.push_back(static_cast<int64_t>(d));
+    }
+  }
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] < strides[b]; });
+  int64_t expected = 1;
+  for (const int64_t d : order) {
+    if (strides[d] != expected) {
+      return false;
+    }
+    expected *= sizes[d];
+  }
+  return true;
+}
+
+int64_t at_least_1(int64_t size) { return std::max<int64_t>(size, 1); }
+c10::SymInt at_least_1(const c10::SymInt& size) { return size.max(1); }
+
+// Of N * K images, whose sizes are (N, K, ...).
+template <class Int>
+Strides<Int> strides_of_several(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
+  c10::SmallVector<Int, 5> together(sizes.begin() + 1, sizes.end());
+  together[0] = sizes[0] * sizes[1];
+  const auto of_images = dense_strides<Int>(together, format);
+  Strides<Int> strides{of_images[0] * at_least_1(sizes[1])};
+  strides.append(of_images.begin(), of_images.end());
+  return strides;
+}
+
+// The memory format of what pad makes of input with a border that repeats elements.
+template <class Int>
+at::MemoryFormat repeated_format(const at::Tensor& input, const Pad<Int>& op, Border border) {
+  // torch's pad wraps into a contiguous tensor, and takes one to three dimensions behind a channel and maybe a batch.
+  const size_t entries = op.pad.size(), dims = input.dim();
+  const bool torch_takes =
+      (entries == 2 || entries == 4 || entries == 6) && (dims == entries / 2 + 1 || dims == entries / 2 + 2);
+  return border == Border::kCircular && torch_takes ? at::MemoryFormat::Contiguous : input.suggest_memory_format();
+}
+
+}  // namespace
+
+template <class Int>
+Strides<Int> dense_strides(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
+  if (format == at::MemoryFormat::ChannelsLast || format == at::MemoryFormat::ChannelsLast3d) {
+    const auto strides = format == at::MemoryFormat::ChannelsLast ? c10::get_channels_last_strides_2d(sizes)
+                                                                  : c10::get_channels_last_strides_3d(sizes);
+    return {strides.begin(), strides.end()};
+  }
+  Strides<Int> strides(sizes.size(), Int(1));
+  for (size_t d = sizes.size(); d-- > 1;) {
+    strides[d - 1] = strides[d] * at_least_1(sizes[d]);
+  }
+  return strides;
+}
+
+template <class Int>
+Strides<Int> strides_of(const at::Tensor& input, const Pad<Int>& op, const Checked<Int>& checked) {
+  if (checked.border != Border::kConstant) {
+    return dense_strides<Int>(checked.sizes, repeated_format(input, op, checked.border));
+  }
+  if constexpr (std::is_same_v<Int, int64_t>) {
+    // torch's pad fills a new tensor in the input's memory format where it adds anything, and else clones a view.
+    if (any_positive(op.pad)) {
+      return dense_strides<Int>(checked.sizes, input.suggest_memory_format());
+    }
+    const auto strides = input.strides();
+    if (is_dense(checked.sizes, strides)) {
+      return {strides.begin(), strides.end()};
+    }
+    if (input.is_contiguous() && std::is_sorted(strides.rbegin(), strides.rend())) {  // the same in less time
+      return dense_strides<Int>(checked.sizes, at::MemoryFormat::Contiguous);
+    }
+    const auto inferred = at::infer_dense_strides(checked.sizes, strides);
+    return {inferred.begin(), inferred.end()};
+  } else {
+    TORCH_INTERNAL_ASSERT(false, "Of symbolic sizes torch's pad knows the strides");
+  }
+}
+
+template <class Int>
+Strides<Int> strides_of(const at::Tensor& grad, const PadAdjoint<Int>&, const Checked<Int>& checked) {
+  return dense_strides<Int>(checked.sizes, grad.suggest_memory_format());
+}
+
+template <class Int>
+Strides<Int> strides_of(const at::Tensor& input, const CropAt<Int>& op, const Checked<Int>& checked) {
+  const auto format = input.suggest_memory_format();
+  return op.offsets.dim() == 3 ? strides_of_several<Int>(checked.sizes, format)
+                               : dense_strides<Int>(checked.sizes, format);
+}
+
+template <class Int>
+Strides<Int> strides_of(const at::Tensor& grad, const CropAtAdjoint<Int>& op, const Checked<Int>& checked) {
+  const bool several = op.offsets.dim() == 3;
+  const bool any = !several || sizes_of<Int>(grad)[1] > 0;
+  const at::Tensor images = several && any ? grad.select(1, 0) : grad;
+  return dense_strides<Int>(checked.sizes, any ? images.suggest_memory_format() : at::MemoryFormat::Contiguous);
+}
+
+template <class Int>
+Strides<Int> strides_of(const at::Tensor&, const CropMirrorNormalize<Int>& op, const Checked<Int>& checked) {
+  return checked.sizes.size() == 5 ? strides_of_several<Int>(checked.sizes, op.out_format())
+                                   : dense_strides<Int>(checked.sizes, op.out_format());
+}
+
+#define TORCHCROP_FAST_STRIDES(Int)                                                                    \
+  template Strides<Int> dense_strides(c10::ArrayRef<Int>, at::MemoryFormat);                           \
+  template Strides<Int> strides_of(const at::Tensor&, const Pad<Int>&, const Checked<Int>&);           \
+  template Strides<Int> strides_of(const at::Tensor&, const PadAdjoint<Int>&, const Checked<Int>&);    \
+  template Strides<Int> strides_of(const at::Tensor&, const CropAt<Int>&, const Checked<Int>&);        \
+  template Strides<Int> strides_of(const at::Tensor&, const CropAtAdjoint<Int>&, const Checked<Int>&); \
+  template Strides<Int> strides_of(const at::Tensor&, const CropMirrorNormalize<Int>&, const Checked<Int>&)
+TORCHCROP_FAST_STRIDES(int64_t);
+TORCHCROP_FAST_STRIDES(c10::SymInt);
+
+}  // namespace torchcrop_fast
