@@ -24,7 +24,7 @@ from torch._functorch import config as functorch_config
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functionalize, grad, hessian, jacfwd, jacrev, jvp, vmap
 
-from torchcrop_fast import functional
+from torchcrop_fast import _scripted
 from torchcrop_fast.functional import crop_at
 
 VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
@@ -870,7 +870,7 @@ def test_each_capability_crops_the_same(monkeypatch, fresh_python) -> None:
     assert digests == {digest()}
 
 
-# What the fast entry takes, and what it leaves to torch.ops.
+# What the fast entry answers, and what it leaves to Python.
 PLAIN: dict[str, Arguments] = {
     "nothing else": {},
     "a list": {"size": [2, 3]},
@@ -884,12 +884,14 @@ PLAIN: dict[str, Arguments] = {
     "out that is resized": {"out": torch.empty(0)},
     "gradient": {"input": torch.rand(2, 1, 4, 5, requires_grad=True)},
     "parameter": {"input": torch.nn.Parameter(torch.rand(2, 1, 4, 5))},
-}
-NOT_PLAIN: dict[str, Arguments] = {
-    "numpy ints": {"size": (np.int64(2), 3)},
     "a bool": {"fill": True},
     "numpy float": {"fill": np.float64(0.5)},
     "complex": {"input": torch.rand(2, 1, 4, 5, dtype=torch.complex64), "fill": 1j},
+}
+NOT_PLAIN: dict[str, Arguments] = {
+    "numpy ints": {"size": (np.int64(2), 3)},
+    "another float": {"fill": np.float32(0.5)},
+    "an int that no int64 is": {"fill": 2**64},
 }
 
 
@@ -897,8 +899,8 @@ NOT_PLAIN: dict[str, Arguments] = {
 def test_the_fast_entry_gives_what_the_op_gives(arguments: Arguments, monkeypatch: pytest.MonkeyPatch) -> None:
     used = {"input": torch.rand(2, 1, 4, 5), "offsets": torch.tensor([[0, 1], [3, -2]]), "size": (2, 3), **arguments}
     slow = []
-    scripted = functional._scripted_crop_at
-    monkeypatch.setattr(functional, "_scripted_crop_at", lambda *args: (slow.append(args), scripted(*args))[1])
+    scripted = _scripted.crop_at
+    monkeypatch.setattr(_scripted, "crop_at", lambda *args: (slow.append(args), scripted(*args))[1])
     version = used["out"]._version if "out" in used else None
     fast = crop_at(**used)
     assert (not slow) is any(arguments is plain for plain in PLAIN.values())
@@ -906,6 +908,8 @@ def test_the_fast_entry_gives_what_the_op_gives(arguments: Arguments, monkeypatc
         assert fast is used["out"]
         assert fast._version > version
         used = {**used, "out": torch.empty_like(fast)}
+    if arguments is NOT_PLAIN.get("another float") or arguments is NOT_PLAIN.get("an int that no int64 is"):
+        used = {**used, "fill": float(used["fill"])}  # which is all that the op takes
     through_op = scripted(**used)
     assert_same(fast, through_op)
     assert type(fast.grad_fn) is type(through_op.grad_fn)

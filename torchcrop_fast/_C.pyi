@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import Tensor, dtype, memory_format
 
-def pad(input: Tensor, pad: Sequence[int], mode: str, value: complex | None, out: Tensor | None, /) -> Tensor: ...
-def crop(input: Tensor, cropping: Sequence[int], out: Tensor | None, /) -> Tensor: ...
+# Each gives the result, or NotImplemented unless all arguments are plain and no mode is active.
+def pad(input: Tensor, pad: Sequence[int], mode: str, value: complex | None, out: Tensor | None, /) -> Any: ...
+def crop(input: Tensor, cropping: Sequence[int], out: Tensor | None, /) -> Any: ...
 def crop_at(
     input: Tensor,
     offsets: Tensor,
@@ -16,7 +17,7 @@ def crop_at(
     fill: complex,
     out: Tensor | None,
     /,
-) -> Any: ...  # the result, or NotImplemented
+) -> Any: ...
 def crop_mirror_normalize(
     input: Tensor,
     offsets: Tensor | None,
@@ -24,13 +25,14 @@ def crop_mirror_normalize(
     mean: Sequence[float],
     std: Sequence[float],
     flip: Tensor | None,
-    dtype: dtype,
+    dtype: dtype | None,
     layout: str,
-    memory_format: memory_format,
+    memory_format: memory_format | None,
     padding_mode: str,
     fill: float | Sequence[float],
+    out: Tensor | None,
     /,
-) -> Any: ...  # the result, or NotImplemented
+) -> Any: ...
 def memory_stats() -> dict[str, int]: ...
 def empty_cache() -> None: ...
 def set_cache_limit(bytes: int, /) -> None: ...

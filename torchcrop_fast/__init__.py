@@ -11,55 +11,12 @@ from torchcrop_fast import _library
 
 _library.load()
 
-from torchcrop_fast import functional, memory  # noqa: E402  (use the libraries)
-from torchcrop_fast.layers import (  # noqa: E402
-    CenterCrop,
-    CircularPad1d,
-    CircularPad2d,
-    CircularPad3d,
-    ConstantPad1d,
-    ConstantPad2d,
-    ConstantPad3d,
-    Crop1d,
-    Crop2d,
-    Crop3d,
-    CropMirrorNormalize,
-    RandomCrop,
-    ReflectionPad1d,
-    ReflectionPad2d,
-    ReflectionPad3d,
-    ReplicationPad1d,
-    ReplicationPad2d,
-    ReplicationPad3d,
-    ZeroPad1d,
-    ZeroPad2d,
-    ZeroPad3d,
-)
+from torchcrop_fast import functional, layers, memory, pads  # noqa: E402  (use the libraries)
+from torchcrop_fast.layers import *  # noqa: E402, F403
+from torchcrop_fast.pads import *  # noqa: E402, F403
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CenterCrop",
-    "CircularPad1d",
-    "CircularPad2d",
-    "CircularPad3d",
-    "ConstantPad1d",
-    "ConstantPad2d",
-    "ConstantPad3d",
-    "Crop1d",
-    "Crop2d",
-    "Crop3d",
-    "CropMirrorNormalize",
-    "RandomCrop",
-    "ReflectionPad1d",
-    "ReflectionPad2d",
-    "ReflectionPad3d",
-    "ReplicationPad1d",
-    "ReplicationPad2d",
-    "ReplicationPad3d",
-    "ZeroPad1d",
-    "ZeroPad2d",
-    "ZeroPad3d",
-    "functional",
-    "memory",
-]
+__all__ = ["functional", "memory"]
+__all__ += layers.__all__
+__all__ += pads.__all__

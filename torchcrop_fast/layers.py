@@ -1,4 +1,4 @@
-"""Layers: torch.nn's pads over our kernel, and the crops that torch.nn lacks."""
+"""Layers: the crops that torch.nn lacks."""
 
 import operator
 from collections.abc import Sequence
@@ -7,297 +7,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from torchcrop_fast.functional import (
-    _center_start,
-    _draw_offsets,
-    _normalization,
-    _scripts_while_tracing,
-    center_crop,
-    crop,
-    crop_at,
-    crop_mirror_normalize,
-    pad,
-)
-
-__all__ = [
-    "CenterCrop",
-    "CircularPad1d",
-    "CircularPad2d",
-    "CircularPad3d",
-    "ConstantPad1d",
-    "ConstantPad2d",
-    "ConstantPad3d",
-    "Crop1d",
-    "Crop2d",
-    "Crop3d",
-    "CropMirrorNormalize",
-    "RandomCrop",
-    "ReflectionPad1d",
-    "ReflectionPad2d",
-    "ReflectionPad3d",
-    "ReplicationPad1d",
-    "ReplicationPad2d",
-    "ReplicationPad3d",
-    "ZeroPad1d",
-    "ZeroPad2d",
-    "ZeroPad3d",
-]
-
-
-class _Pad(nn.modules.padding._ConstantPadNd):
-    """The forward pass of torch.nn's constant pads, over our kernel."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return pad(input, self.padding, "constant", self.value)
-
-
-class ConstantPad1d(_Pad, nn.ConstantPad1d):
-    """Pad or crop the last dimension: a drop-in for :class:`torch.nn.ConstantPad1d`.
-
-    Args:
-        padding: An int for both ends, or ``(left, right)``, in elements. Negative entries crop.
-        value: What the border holds.
-
-    Shape:
-        ``(..., W)`` to ``(..., left + W + right)``.
-
-    Example:
-        >>> ConstantPad1d((1, -2), 9.0)(torch.tensor([1.0, 2.0, 3.0]))
-        tensor([9., 1.])
-    """
-
-
-class ConstantPad2d(_Pad, nn.ConstantPad2d):
-    """Pad or crop the last two dimensions: a drop-in for :class:`torch.nn.ConstantPad2d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom)``, in elements. Negative entries crop.
-        value: What the border holds.
-
-    Shape:
-        ``(..., H, W)`` to ``(..., top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ConstantPad2d((1, 1, -1, -1), 0.5)(torch.rand(8, 3, 32, 32)).shape
-        torch.Size([8, 3, 30, 34])
-    """
-
-
-class ConstantPad3d(_Pad, nn.ConstantPad3d):
-    """Pad or crop the last three dimensions: a drop-in for :class:`torch.nn.ConstantPad3d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``. Negative entries crop.
-        value: What the border holds.
-
-    Shape:
-        ``(..., D, H, W)`` to ``(..., front + D + back, top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ConstantPad3d(-1, 0.0)(torch.rand(2, 1, 8, 16, 16)).shape
-        torch.Size([2, 1, 6, 14, 14])
-    """
-
-
-class ZeroPad1d(_Pad, nn.ZeroPad1d):
-    """Pad the last dimension with zeros, or crop it: a drop-in for :class:`torch.nn.ZeroPad1d`.
-
-    Args:
-        padding: An int for both ends, or ``(left, right)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., W)`` to ``(..., left + W + right)``.
-
-    Example:
-        >>> ZeroPad1d((2, -1))(torch.tensor([1, 2, 3]))
-        tensor([0, 0, 1, 2])
-    """
-
-
-class ZeroPad2d(_Pad, nn.ZeroPad2d):
-    """Pad the last two dimensions with zeros, or crop them: a drop-in for :class:`torch.nn.ZeroPad2d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., H, W)`` to ``(..., top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ZeroPad2d(-4)(torch.rand(10, 1, 28, 28)).shape
-        torch.Size([10, 1, 20, 20])
-    """
-
-
-class ZeroPad3d(_Pad, nn.ZeroPad3d):
-    """Pad the last three dimensions with zeros, or crop them: a drop-in for :class:`torch.nn.ZeroPad3d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``. Negative entries crop.
-
-    Shape:
-        ``(..., D, H, W)`` to ``(..., front + D + back, top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ZeroPad3d((1, 1, 1, 1, -2, -2))(torch.rand(2, 1, 8, 16, 16)).shape
-        torch.Size([2, 1, 4, 18, 18])
-    """
-
-
-class _Reflection(nn.modules.padding._ReflectionPadNd):
-    """The forward pass of torch.nn's reflection pads, over our kernel."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return pad(input, self.padding, "reflect")
-
-
-class ReflectionPad1d(_Reflection, nn.ReflectionPad1d):
-    """Mirror the ends of the last dimension (``cb abc ba``): a drop-in for :class:`torch.nn.ReflectionPad1d`.
-
-    Args:
-        padding: An int for both ends, or ``(left, right)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., W)`` to ``(..., left + W + right)``.
-
-    Example:
-        >>> ReflectionPad1d((2, 1))(torch.tensor([1, 2, 3]))
-        tensor([3, 2, 1, 2, 3, 2])
-    """
-
-
-class ReflectionPad2d(_Reflection, nn.ReflectionPad2d):
-    """Mirror the ends of the last two dimensions (``cb abc ba``): a drop-in for :class:`torch.nn.ReflectionPad2d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., H, W)`` to ``(..., top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ReflectionPad2d((1, 1, 2, 2))(torch.rand(8, 3, 32, 32)).shape
-        torch.Size([8, 3, 36, 34])
-    """
-
-
-class ReflectionPad3d(_Reflection, nn.ReflectionPad3d):
-    """Mirror the ends of the last three dimensions (``cb abc ba``): a drop-in for :class:`torch.nn.ReflectionPad3d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``. Negative entries crop.
-
-    Shape:
-        ``(..., D, H, W)`` to ``(..., front + D + back, top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ReflectionPad3d(1)(torch.rand(2, 1, 8, 16, 16)).shape
-        torch.Size([2, 1, 10, 18, 18])
-    """
-
-
-class _Replication(nn.modules.padding._ReplicationPadNd):
-    """The forward pass of torch.nn's replication pads, over our kernel."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return pad(input, self.padding, "replicate")
-
-
-class ReplicationPad1d(_Replication, nn.ReplicationPad1d):
-    """Repeat the edges of the last dimension (``aa abc cc``): a drop-in for :class:`torch.nn.ReplicationPad1d`.
-
-    Args:
-        padding: An int for both ends, or ``(left, right)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., W)`` to ``(..., left + W + right)``.
-
-    Example:
-        >>> ReplicationPad1d((2, 1))(torch.tensor([1, 2, 3]))
-        tensor([1, 1, 1, 2, 3, 3])
-    """
-
-
-class ReplicationPad2d(_Replication, nn.ReplicationPad2d):
-    """Repeat the edges of the last two dimensions (``aa abc cc``): a drop-in for :class:`torch.nn.ReplicationPad2d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., H, W)`` to ``(..., top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ReplicationPad2d((1, 1, 2, 2))(torch.rand(8, 3, 32, 32)).shape
-        torch.Size([8, 3, 36, 34])
-    """
-
-
-class ReplicationPad3d(_Replication, nn.ReplicationPad3d):
-    """Repeat the edges of the last three dimensions (``aa abc cc``): a drop-in for :class:`torch.nn.ReplicationPad3d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``. Negative entries crop.
-
-    Shape:
-        ``(..., D, H, W)`` to ``(..., front + D + back, top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> ReplicationPad3d(1)(torch.rand(2, 1, 8, 16, 16)).shape
-        torch.Size([2, 1, 10, 18, 18])
-    """
-
-
-class _Circular(nn.modules.padding._CircularPadNd):
-    """The forward pass of torch.nn's circular pads, over our kernel."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return pad(input, self.padding, "circular")
-
-
-class CircularPad1d(_Circular, nn.CircularPad1d):
-    """Wrap around the ends of the last dimension (``bc abc ab``): a drop-in for :class:`torch.nn.CircularPad1d`.
-
-    Args:
-        padding: An int for both ends, or ``(left, right)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., W)`` to ``(..., left + W + right)``.
-
-    Example:
-        >>> CircularPad1d((2, 1))(torch.tensor([1, 2, 3]))
-        tensor([2, 3, 1, 2, 3, 1])
-    """
-
-
-class CircularPad2d(_Circular, nn.CircularPad2d):
-    """Wrap around the ends of the last two dimensions (``bc abc ab``): a drop-in for :class:`torch.nn.CircularPad2d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom)``, in elements. Negative entries crop.
-
-    Shape:
-        ``(..., H, W)`` to ``(..., top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> CircularPad2d((1, 1, 2, 2))(torch.rand(8, 3, 32, 32)).shape
-        torch.Size([8, 3, 36, 34])
-    """
-
-
-class CircularPad3d(_Circular, nn.CircularPad3d):
-    """Wrap around the ends of the last three dimensions (``bc abc ab``): a drop-in for :class:`torch.nn.CircularPad3d`.
-
-    Args:
-        padding: An int for all sides, or ``(left, right, top, bottom, front, back)``. Negative entries crop.
-
-    Shape:
-        ``(..., D, H, W)`` to ``(..., front + D + back, top + H + bottom, left + W + right)``.
-
-    Example:
-        >>> CircularPad3d(1)(torch.rand(2, 1, 8, 16, 16)).shape
-        torch.Size([2, 1, 10, 18, 18])
-    """
+from torchcrop_fast import _check
+from torchcrop_fast._scripted import center_start, draw_offsets, scripts_while_tracing
+from torchcrop_fast.functional import center_crop, crop, crop_at, crop_mirror_normalize, pad
+
+__all__ = ["CenterCrop", "Crop1d", "Crop2d", "Crop3d", "CropMirrorNormalize", "RandomCrop"]
 
 
 class _Crop(nn.Module):
@@ -470,7 +184,7 @@ class RandomCrop(nn.Module):
     """Crop every image of a batch at a random place of its own: torchvision's ``RandomCrop``, sample by sample.
 
     In training, the places are drawn from torch's default generator of the input's device, uniformly among those within
-    the padded input. In evaluation the centre is cropped, rounded as by torchvision and never flipped; where the input
+    the padded input. In evaluation the center is cropped, rounded as by torchvision and never flipped; where the input
     is smaller, the border shows on both sides. No padded input is ever made.
 
     To crop masks or boxes like their images, draw first: ``offsets, flip = layer.sample(images)``, then
@@ -574,7 +288,7 @@ class RandomCrop(nn.Module):
 
 
 class CropMirrorNormalize(nn.Module):
-    """Crop, mirror and normalise images in one pass: the preprocessing that a deployed model starts with.
+    """Crop, mirror and normalize images in one pass: the preprocessing that a deployed model starts with.
 
     Args:
         size: The result's ``(h, w)``; an int is a square.
@@ -588,7 +302,7 @@ class CropMirrorNormalize(nn.Module):
 
     Shape:
         - input: ``(N, C, H, W)`` or ``(N, H, W, C)``, or one image without ``N``, of uint8 or a float dtype.
-        - offsets: int64 ``(N, 2)`` or ``(N, K, 2)``, ``(2)`` for one image; None is the centre.
+        - offsets: int64 ``(N, 2)`` or ``(N, K, 2)``, ``(2)`` for one image; None is the center.
         - flip: bool ``(N)`` or ``(N, K)``, ``()`` for one image; None is none.
         - output: ``(N, C, h, w)``, ``(N, K, C, h, w)`` or ``(C, h, w)``.
 
@@ -625,12 +339,12 @@ class CropMirrorNormalize(nn.Module):
         super().__init__()
         sizes = _entries("CropMirrorNormalize: size must be an int or (height, width)", size, (1, 2))
         self.size = [sizes[0], sizes[-1]]
-        self.mean, self.std, self.fill = _normalization("CropMirrorNormalize", mean, std, fill)
+        self.mean, self.std, self.fill = _check.normalization("CropMirrorNormalize", mean, std, fill)
         self.dtype = dtype
         self.layout = layout
         self.channels_last = memory_format == torch.channels_last  # TorchScript keeps no memory format
         self.padding_mode = padding_mode
-        # Whatever is wrong with them is wrong before there is an image.
+        # Validate now, not at the first image.
         channels = len(self.mean)
         shape = (0, 1, 1, channels) if layout == "HWC" else (0, channels, 1, 1)
         self(torch.empty(shape, dtype=torch.uint8))
@@ -695,7 +409,7 @@ def _batch_shape(input: Tensor) -> list[int]:
     return shape
 
 
-@_scripts_while_tracing
+@scripts_while_tracing
 def _draw_offsets_for(
     input: Tensor, size: tuple[int, int], padding: tuple[int, int, int, int], pad_if_needed: bool
 ) -> Tensor:
@@ -709,11 +423,11 @@ def _draw_offsets_for(
             before[d] += missing
             after[d] += missing
     n = batch[0] if len(batch) > 0 else 1
-    offsets = _draw_offsets("RandomCrop", n, input_size, list(size), before, after, None, input.device)
+    offsets = draw_offsets("RandomCrop", n, input_size, list(size), before, after, None, input.device)
     return offsets if len(batch) > 0 else offsets.squeeze(0)
 
 
-@_scripts_while_tracing
+@scripts_while_tracing
 def _draw_flip_for(input: Tensor, probability: float) -> Tensor:
     return torch.rand(_batch_shape(input), dtype=torch.float32, device=input.device) < probability
 
@@ -737,7 +451,7 @@ def _draw(
 
 
 @torch.fx.wrap
-@_scripts_while_tracing
+@scripts_while_tracing
 def _crop_each(
     input: Tensor,
     offsets: Tensor | None,
@@ -746,13 +460,13 @@ def _crop_each(
     fill: int | float | complex,
     padding_mode: str,
 ) -> Tensor:
-    """Crop at the offsets, or at the centre."""
+    """Crop at the offsets, or at the center."""
     batch = _batch_shape(input)
     if offsets is None:
         available_height, available_width = input.size(-2), input.size(-1)
         height, width = size
-        y = _center_start(available_height, height, "torchvision")
-        x = _center_start(available_width, width, "torchvision")
+        y = center_start(available_height, height, "torchvision")
+        x = center_start(available_width, width, "torchvision")
         shows_border = height > available_height or width > available_width
         if flip is None and (padding_mode == "constant" or not shows_border):
             # One window for all: faster, and graphs hold ATen's ops alone.

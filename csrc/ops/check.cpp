@@ -185,15 +185,19 @@ Border check_mode(std::string_view mode) {
   return *border;
 }
 
-// The sizes of a tensor of these sizes, padded.
+// Gives the sizes of a tensor of these sizes, padded.
 template <class Int>
-c10::SmallVector<Int, 5> check_padded_sizes(
-    c10::ArrayRef<Int> sizes, c10::ArrayRef<Int> pad, Border border, size_t element_size) {
+void check_padded_sizes(
+    c10::ArrayRef<Int> sizes,
+    c10::ArrayRef<Int> pad,
+    Border border,
+    size_t element_size,
+    c10::SmallVectorImpl<Int>& padded) {
   TORCH_CHECK(pad.size() % 2 == 0, "pad: pad must have an even number of entries, got ", pad.size());
   TORCH_CHECK(
       pad.size() <= 2 * sizes.size(), "pad: pad must have at most ", 2 * sizes.size(), " entries for an input of ",
       sizes.size(), " dims, got ", pad.size());
-  c10::SmallVector<Int, 5> padded(sizes.begin(), sizes.end());
+  padded.append(sizes.begin(), sizes.end());
   for (size_t i = 0; i < pad.size(); i += 2) {
     const size_t d = sizes.size() - 1 - i / 2;
     const Int& before = pad[i];
@@ -219,7 +223,6 @@ c10::SmallVector<Int, 5> check_padded_sizes(
     check_keeps(!crops_last || size >= 0);
   }
   check_bytes_fit<Int>("pad", padded, element_size);
-  return padded;
 }
 
 // The sizes of windows of each image: (N, ..., size) or (N, K, ..., size).
@@ -252,7 +255,7 @@ template <class Int>
 Checked<Int> check(const at::Tensor& input, const Pad<Int>& op) {
   Checked<Int> checked;
   checked.border = check_mode(op.mode);
-  checked.sizes = check_padded_sizes<Int>(sizes_of<Int>(input), op.pad, checked.border, input.element_size());
+  check_padded_sizes<Int>(sizes_of<Int>(input), op.pad, checked.border, input.element_size(), checked.sizes);
   if (checked.border != Border::kConstant) {
     TORCH_CHECK(
         !op.value || (!op.value->isComplex() && op.value->template to<double>() == 0),
@@ -273,7 +276,8 @@ Checked<Int> check(const at::Tensor& grad, const PadAdjoint<Int>& op) {
       op.pad.size() / 2, " entries, at most as many as grad has dims, ", grad_sizes.size(), ", got ", op.size.size());
   checked.sizes.append(grad_sizes.begin(), grad_sizes.end() - op.size.size());
   checked.sizes.append(op.size.begin(), op.size.end());
-  const auto padded = check_padded_sizes<Int>(checked.sizes, op.pad, checked.border, grad.element_size());
+  c10::SmallVector<Int, 5> padded;
+  check_padded_sizes<Int>(checked.sizes, op.pad, checked.border, grad.element_size(), padded);
   TORCH_CHECK(
       grad_sizes == c10::ArrayRef<Int>(padded), "pad: grad must be of sizes ", c10::ArrayRef<Int>(padded), ", got ",
       grad_sizes);

@@ -3,7 +3,8 @@
 
 #include <ATen/ExpandUtils.h>
 #include <c10/core/MemoryFormat.h>
-#include <c10/util/irange.h>
+
+#include <numeric>
 
 namespace torchcrop_fast {
 namespace {
@@ -12,19 +13,18 @@ namespace {
 // when clone() keeps strides, which ignores the strides of dimensions of size 1 and takes any strides where there is no
 // element.
 bool is_dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
-  c10::DimVector order;
-  for (const auto d : c10::irange(sizes.size())) {
-    if (sizes[d] == 0) {
-      return true;
-    }
-    if (sizes[d] > 1) {
-      order.push_back(static_cast<int64_t>(d));
-    }
+  if (std::find(sizes.begin(), sizes.end(), 0) != sizes.end()) {
+    return true;
   }
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] < strides[b]; });
+  c10::DimVector order(sizes.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (!std::is_sorted(strides.rbegin(), strides.rend())) {
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] > strides[b]; });
+  }
   int64_t expected = 1;
-  for (const int64_t d : order) {
-    if (strides[d] != expected) {
+  for (size_t i = sizes.size(); i-- > 0;) {
+    const int64_t d = order[i];
+    if (sizes[d] > 1 && strides[d] != expected) {
       return false;
     }
     expected *= sizes[d];
