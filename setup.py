@@ -13,7 +13,7 @@ def missing_tool():  # unannotated: older Pythons must get as far as their sente
     compiler = os.environ.get("CXX", "c++").split()[0]
     if not (3, 10) <= sys.version_info[:2] <= (3, 13):
         version = ".".join(map(str, sys.version_info[:3]))
-        return f"torchcrop_fast needs Python 3.10 to 3.13, and this is {version}: name another one with PYTHON=."
+        return f"torchcrop_fast needs Python 3.10 to 3.13, found {version}: run make PYTHON=python3.11."
     if shutil.which(compiler) is None:
         return f"torchcrop_fast needs a C++20 compiler, and there is no '{compiler}': install g++."
     if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
@@ -51,7 +51,7 @@ def find_cuda() -> bool:
         problem = "the torch that is installed has no CUDA."
     elif not found:
         where = ", ".join(str(home) for home in homes if home)
-        problem = f"there is no CUDA toolkit in {where}: set CUDA_HOME to its folder."
+        problem = f"there is no CUDA toolkit in {where}: set CUDA_HOME to its directory."
     else:
         os.environ["CUDA_HOME"] = str(found[0])
         if not torch.cuda.is_available():

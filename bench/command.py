@@ -38,7 +38,7 @@ def run(family: str | None, quick: bool, json_file: Path | None, plot: Path | No
     counts = _thread_counts(threads)
     for file in (json_file, plot):
         if file and not file.parent.is_dir():
-            sys.exit(f"bench: {file} must be in a folder that exists.")
+            sys.exit(f"bench: {file} must be in a directory that exists.")
     warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # scripted layers are what we measure
     names = [family] if family else list(FAMILIES)
     rows: list[Row] = []

@@ -45,7 +45,7 @@ class Place:
         return min(max(math.ceil(2 * self.cache / moved), 2), self.most_copies)
 
     def copy_of(self, size: int) -> Run:
-        """The limit: a copy of so many bytes."""
+        """The limit: a copy of as many bytes."""
         source = torch.ones((self.copies(2 * size), size), dtype=torch.uint8, device=self.device)
         return rotating(Tensor.copy_, torch.empty_like(source).unbind(), source.unbind())
 
@@ -315,7 +315,7 @@ def _crop_at_out(
 
 
 def _normalized(place: Place) -> Iterator[GpuCase]:
-    """Crop, convert, normalise and re-lay photos of bytes (N, H, W, C), as half (N, C, H, W)."""
+    """Crop, convert, normalize and re-lay photos of bytes (N, H, W, C), as half (N, C, H, W)."""
     side, size = place.side, place.side * 7 // 8
     shape = (place.images, side, side, 3)
     moved = place.images * 3 * size * size * (1 + torch.float16.itemsize)

@@ -17,7 +17,7 @@ class EventTimer:
         self._run = run
 
     def timeit(self, number: int) -> float:
-        """The seconds that so many calls take. One call before them keeps the GPU from waiting for the first."""
+        """The seconds that ``calls`` calls take. One call before them keeps the GPU from waiting for the first."""
         self._run()
         return self._time(number)
 
@@ -51,7 +51,7 @@ class GraphTimer(EventTimer):
         self._number = 0  # of calls in the graph
 
     def timeit(self, number: int) -> float:
-        """The seconds that so many calls take. A replay before the timed one keeps the GPU from waiting for it."""
+        """The seconds that ``calls`` calls take. A replay before the timed one keeps the GPU from waiting for it."""
         self._capture(number)
         self._graph.replay()
         return self._time(number)

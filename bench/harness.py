@@ -70,14 +70,14 @@ class Timer(Protocol):
     """Times calls, as timeit's does."""
 
     def timeit(self, number: int) -> float:
-        """The seconds that so many calls take."""
+        """The seconds that ``calls`` calls take."""
 
     def repeat(self, repeat: int, number: int) -> list[float]:
         """The same, several times."""
 
 
 def copy_of(size: int) -> Run:
-    """A copy of so many bytes."""
+    """A copy of ``bytes`` bytes."""
     source = torch.ones(size, dtype=torch.uint8)
     target = torch.ones_like(source)
     return lambda: target.copy_(source)
@@ -97,7 +97,7 @@ def measure(
         rounds: How often each contender's turn comes.
         seconds: How long a turn lasts, at least; one call, where that takes longer.
         timer: Makes what times a contender.
-        copy: Makes the limit: a copy of so many bytes.
+        copy: Makes the limit: a copy of as many bytes.
 
     Raises:
         AssertionError: If a result isn't that of the reference.
@@ -116,7 +116,7 @@ def measure(
     rng = random.Random(0)
     for _ in range(rounds):
         # Each finds in the caches what the one before left there: an untimed turn first, and an order drawn anew each
-        # round, keep that from favouring anyone.
+        # round, keep that from favoring anyone.
         for name in rng.sample(list(timers), len(timers)):
             timers[name].timeit(calls[name])
             rounds_of[name].append(timers[name].timeit(calls[name]) / calls[name] * 1e6)

@@ -36,7 +36,7 @@ def missing() -> list[str]:
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """Crops forward, into ``out=``, and with their gradient; then crop + normalise of photos."""
+    """Crops forward, into ``out=``, and with their gradient; then crop + normalize of photos."""
     for shape, size, overhang, border, dtype in CROPS[2:6:3] if quick else CROPS:
         beyond = f", {border} border of {overhang}" if overhang else ""
         name = f"{shape} to {size}{beyond}, {str(dtype).removeprefix('torch.')}"
@@ -203,7 +203,7 @@ def _photos(layout: str, dtype: torch.dtype) -> Mapping[str, Run]:
 
 
 def _dali(photos: Tensor, layout: str, dtype: torch.dtype) -> Run:
-    """A pipeline on the CPU that crops and normalises a batch that is there; its output is read without a copy."""
+    """A pipeline on the CPU that crops and normalizes a batch that is there; its output is read without a copy."""
     dali: Any = import_module("nvidia.dali")
     batch = [photo.numpy() for photo in photos]
     scale = 255.0

@@ -76,7 +76,7 @@ def _make(shape: tuple[int, ...], pad: tuple[int, ...], dtype: torch.dtype, layo
 
 
 def _input(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Tensor:
-    if layout == "permuted":  # every dimension's neighbours in memory are elsewhere
+    if layout == "permuted":  # every dimension's neighbors in memory are elsewhere
         return _random(shape[::-1], dtype).permute(*reversed(range(len(shape))))
     if layout == "sliced":  # every second element
         return _random((*shape[:-1], 2 * shape[-1]), dtype)[..., ::2]

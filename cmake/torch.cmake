@@ -29,7 +29,7 @@ function(torchcrop_fast_find_torch problem)
       CONCAT
         text
         "There is no torch: set Python3_EXECUTABLE to a Python that has it, or TORCHCROP_FAST_TORCH_FOLDER to the"
-        " folder that has torch's include and lib.")
+        " directory that has torch's include and lib.")
     set(${problem} "${text}" PARENT_SCOPE)
     return()
   endif()

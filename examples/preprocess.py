@@ -1,4 +1,4 @@
-"""Put a folder of photos through a scripted model whose first layer normalises them.
+"""Put a directory of photos through a scripted model whose first layer normalizes them.
 
 ``python examples/preprocess.py FOLDER`` reads its JPEG and PNG files; without FOLDER it makes some pictures itself. It
 needs torchvision and tqdm, and matplotlib for ``--output``.
@@ -26,7 +26,7 @@ SHOWN = 6
 
 
 def make_pictures(folder: Path) -> None:
-    """Write 12 pictures of many sizes, JPEG and PNG, in colour and grey: tiles of the shipped digits."""
+    """Write 12 pictures of many sizes, JPEG and PNG, in color and gray: tiles of the shipped digits."""
     generator = torch.Generator().manual_seed(0)
     digits = (load_digits()[0] * 255).byte()
     for number in range(12):
@@ -58,7 +58,7 @@ def resize(image: Tensor, short_side: int) -> Tensor:
 
 
 def make_network() -> nn.Module:
-    """A small convolutional network of random weights, which makes ``(N, 10)`` of normalised images."""
+    """A small convolutional network of random weights, which makes ``(N, 10)`` of normalized images."""
     return nn.Sequential(
         nn.Conv2d(3, 16, 7, stride=4, padding=3),
         nn.ReLU(),
@@ -85,7 +85,7 @@ def torchvisions(images: list[Tensor], short_side: int, size: int) -> Tensor:
     return vision.normalize(vision.to_dtype(torch.stack(cropped), torch.float32, scale=True), MEAN, STD)
 
 
-def draw(images: list[Tensor], normalised: Tensor, file: Path) -> None:
+def draw(images: list[Tensor], normalized: Tensor, file: Path) -> None:
     """Draw pictures as they were read, and as the network sees them."""
     from matplotlib.figure import Figure
 
@@ -96,7 +96,7 @@ def draw(images: list[Tensor], normalised: Tensor, file: Path) -> None:
     low = min(-mean / std for mean, std in zip(MEAN, STD, strict=True))
     high = max((1 - mean) / std for mean, std in zip(MEAN, STD, strict=True))
     for i in range(shown):
-        before, after = images[i], normalised[i]
+        before, after = images[i], normalized[i]
         panels[2 * i].imshow(before.permute(1, 2, 0).numpy())
         panels[2 * i].set_title(f"{before.shape[1]} x {before.shape[2]}, uint8", fontsize=10)
         panels[2 * i + 1].imshow(((after - low) / (high - low)).permute(1, 2, 0).numpy())
@@ -111,14 +111,14 @@ def draw(images: list[Tensor], normalised: Tensor, file: Path) -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(description="Put a folder of photos through a scripted model.")
+    parser = argparse.ArgumentParser(description="Put a directory of photos through a scripted model.")
     parser.add_argument(
-        "folder", nargs="?", type=Path, help="JPEG and PNG files; default: pictures made for the occasion"
+        "directory", nargs="?", type=Path, help="JPEG and PNG files; default: pictures made for the occasion"
     )
     parser.add_argument("--size", type=int, default=224, help="height and width of the crop; default: %(default)s")
     parser.add_argument("--resize", type=int, default=256, help="short side before the crop; default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at a time; default: %(default)s")
-    parser.add_argument("--model", type=Path, help="a TorchScript file: a network for normalised (N, 3, size, size)")
+    parser.add_argument("--model", type=Path, help="a TorchScript file: a network for normalized (N, 3, size, size)")
     parser.add_argument("--output", type=Path, help="where to draw the first pictures, before and after: a PNG file")
     options = parser.parse_args()
     if not 0 < options.size <= options.resize:
@@ -126,9 +126,9 @@ def main() -> None:
     if options.batch_size < 1:
         parser.error(f"--batch-size must be positive, got {options.batch_size}")
     if options.output and not options.output.parent.is_dir():
-        parser.error(f"--output must be in a folder that exists, got {options.output}")
-    if options.folder and not options.folder.is_dir():
-        parser.error(f"folder must be one that exists, got {options.folder}")
+        parser.error(f"--output must be in a directory that exists, got {options.output}")
+    if options.directory and not options.directory.is_dir():
+        parser.error(f"directory must be one that exists, got {options.directory}")
     warnings.filterwarnings("ignore", "`torch.jit")  # it is deprecated, and what many deploy with
     torch.manual_seed(0)
     try:
@@ -136,9 +136,9 @@ def main() -> None:
     except (RuntimeError, ValueError):
         parser.error(f"--model must be a TorchScript file, got {options.model}")
     with tempfile.TemporaryDirectory() as scratch:
-        if options.folder is None:
+        if options.directory is None:
             make_pictures(Path(scratch))
-        run(network, options.folder or Path(scratch), options)
+        run(network, options.directory or Path(scratch), options)
 
 
 def run(network: nn.Module, folder: Path, options: argparse.Namespace) -> None:
@@ -157,7 +157,7 @@ def run(network: nn.Module, folder: Path, options: argparse.Namespace) -> None:
             some = paths[begin : begin + options.batch_size]
             images = [image for image in map(read, some) if image is not None]
             if images:
-                # One by one: only now are they of one size. The layer, too, crops at the centre, where there is more.
+                # One by one: only now are they of one size. The layer, too, crops at the center, where there is more.
                 crops = [
                     tcf.functional.center_crop(resize(image, options.resize), (options.size, options.size))
                     for image in images
@@ -176,11 +176,11 @@ def run(network: nn.Module, folder: Path, options: argparse.Namespace) -> None:
     )
     print(f"output: {tuple(output.shape)}, by {options.model or 'a network of random weights'}")
     images, batch = first
-    normalised = next(model.children())(batch)
-    torch.testing.assert_close(normalised, torchvisions(images, options.resize, options.size))
+    normalized = next(model.children())(batch)
+    torch.testing.assert_close(normalized, torchvisions(images, options.resize, options.size))
     print("the first batch equals torchvision's resize, center_crop, to_dtype and normalize, up to float rounding")
     if options.output:
-        draw(images, normalised, options.output)
+        draw(images, normalized, options.output)
         print(f"{options.output}: the first pictures, before and after")
 
 

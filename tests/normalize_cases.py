@@ -25,7 +25,7 @@ class Case:
 
     shape: tuple[int, int, int, int]
     size: tuple[int, int]
-    crops: int | str | None = None  # of each image; None for one, "centre" for no offsets
+    crops: int | str | None = None  # of each image; None for one, "center" for no offsets
     flip: str | None = None  # "last" or "each" dimension
     padding_mode: str = "constant"
     dtype: torch.dtype = torch.uint8
@@ -53,7 +53,7 @@ class Case:
         n, _, h, w = self.shape
         shape = (n, self.crops, 2) if isinstance(self.crops, int) else (n, 2)
         y, x = (torch.randint(-s // 2 - 2, max(i, 1), shape[:-1]) for s, i in zip(self.size, (h, w), strict=True))
-        offsets = None if self.crops == "centre" else torch.stack([y, x], -1)
+        offsets = None if self.crops == "center" else torch.stack([y, x], -1)
         if self.flip is None:
             return offsets, None
         return offsets, torch.rand(shape if self.flip == "each" else shape[:-1]) < 0.5
@@ -81,13 +81,13 @@ CASES = [
     Case((2, 3, 5, 0), (4, 20), order="HWC"),
     Case((2, 0, 5, 6), (4, 4)),
     Case((2, 0, 5, 6), (4, 4), order="HWC", fills=False, memory_format=torch.channels_last),
-    Case((1, 1, 1, 1), (1, 1), crops="centre"),
-    Case((2, 3, 30, 40), (20, 33), crops="centre", order="HWC", flip="last"),
-    Case((2, 3, 30, 41), (21, 34), crops="centre", flip="each"),
-    Case((2, 3, 9, 40), (20, 33), crops="centre", order="HWC"),
-    Case((2, 3, 30, 7), (21, 34), crops="centre", padding_mode="reflect"),
-    Case((2, 3, 8, 7), (21, 34), crops="centre", fills=False),
-    Case((2, 3, 7, 8), (20, 33), crops="centre", order="HWC", memory_format=torch.channels_last),
+    Case((1, 1, 1, 1), (1, 1), crops="center"),
+    Case((2, 3, 30, 40), (20, 33), crops="center", order="HWC", flip="last"),
+    Case((2, 3, 30, 41), (21, 34), crops="center", flip="each"),
+    Case((2, 3, 9, 40), (20, 33), crops="center", order="HWC"),
+    Case((2, 3, 30, 7), (21, 34), crops="center", padding_mode="reflect"),
+    Case((2, 3, 8, 7), (21, 34), crops="center", fills=False),
+    Case((2, 3, 7, 8), (20, 33), crops="center", order="HWC", memory_format=torch.channels_last),
     Case((2, 3, 24, 90), (20, 70), crops=5, flip="last", order="HWC"),
     Case((2, 4, 24, 90), (20, 70), crops=2, flip="each", order="HWC", padding_mode="symmetric"),
     Case((2, 5, 24, 90), (20, 70), crops=2, flip="each", order="HWC", memory_format=torch.channels_last),
@@ -100,7 +100,7 @@ def random_case(seed: int) -> Case:
     return Case(
         (rng.randint(1, 2), c, rng.randint(1, 7), rng.randint(1, 50)),
         (rng.randint(1, 6), rng.randint(1, 70)),
-        crops=rng.choice((None, None, 2, "centre")),
+        crops=rng.choice((None, None, 2, "center")),
         flip=rng.choice((None, "last", "each")),
         padding_mode=rng.choice(("constant", *BORDERS)),
         dtype=rng.choice((torch.uint8, *IN_DTYPES)),

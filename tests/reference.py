@@ -129,7 +129,7 @@ def crop_at_sources(
 
 
 def _in_border(padding_mode: str, index: int, size: int) -> int | None:
-    """Which of so many elements is shown at an index of any value, None for the fill."""
+    """Which of ``size`` elements is shown at an index of any value, None for the fill."""
     line = list(range(size))
     if padding_mode == "constant":
         return index if index in line else None

@@ -361,7 +361,7 @@ def printed(**us: float) -> str:
 
 
 def tuned(**speed: tuple[float, float]) -> list[gpu_tune.Figure]:
-    """Figures of settings that are so many times as fast as the default in two cases; turns differ, as machines do."""
+    """Figures of settings, this many times as fast as the default in two cases; turns differ, as machines do."""
     names = {"again": gpu_tune.AGAIN, "together": gpu_tune.TOGETHER, "t128": "THREADS=128", "t512": "THREADS=512"}
     names |= {"streaming": "STORE_STREAMING", "default": gpu_tune.DEFAULT}
     figures = []

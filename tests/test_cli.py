@@ -97,7 +97,7 @@ def test_demo_reads_torchvisions_mnist(quick_demo, capsys, tmp_path):
 
 
 def test_demo_says_where_data_is_missing(tmp_path):
-    with pytest.raises(SystemExit, match="demo: --data must be a folder that holds torchvision's MNIST"):
+    with pytest.raises(SystemExit, match="demo: --data must be a directory that contains torchvision's MNIST"):
         main(["demo", "--data", str(tmp_path), "--out", str(tmp_path / "out.png")])
 
 
@@ -178,7 +178,7 @@ def test_a_missing_toolkit_is_one_sentence():
         assert done.stderr == f"{start}the torch that is installed has no CUDA.\n"
     else:
         assert done.stderr.startswith(f"{start}there is no CUDA toolkit in /nowhere, ")
-        assert done.stderr.endswith(": set CUDA_HOME to its folder.\n")
+        assert done.stderr.endswith(": set CUDA_HOME to its directory.\n")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def random_input(rng: random.Random, shape: tuple[int, ...], dtype: torch.dtype,
 
 
 def random_pad(rng: random.Random, shape: tuple[int, ...], most: int) -> list[int]:
-    """Crops and borders of several widths, for an output of at most so many elements."""
+    """Crops and borders of several widths, for an output of at most ``most`` elements."""
     pad, numel = [], math.prod(shape)
     for size in shape[::-1][: rng.randint(0, len(shape))]:
         before, after = (rng.choice((0, 0, -1, -2, -size // 3, 1, 2, 5, 17, 70, 300)) for _ in "12")
@@ -347,9 +347,13 @@ def test_brief_crops_of_four_threads_beside_a_large_one(set_num_threads):
     large, stamps = torch.zeros(100 << 20, dtype=torch.uint8), []
 
     def crop_large():
-        start = time.perf_counter()
-        assert functional.crop(large, (1, 1)).numel() == (100 << 20) - 2
-        return start, time.perf_counter()
+        """Again and again, until enough tiny ones fell within a call, however busy the machine is."""
+        within = 0
+        while within <= 20:
+            start = time.perf_counter()
+            assert functional.crop(large, (1, 1)).numel() == (100 << 20) - 2
+            end = time.perf_counter()
+            within += sum(start < stamp < end for stamp in list(stamps))
 
     def crop_tiny(number):
         while not future.done() or len(stamps) < 1000:
@@ -365,5 +369,4 @@ def test_brief_crops_of_four_threads_beside_a_large_one(set_num_threads):
         future = pool.submit(crop_large)
         for tiny in [pool.submit(crop_tiny, number) for number in range(4)]:
             tiny.result()
-    start, end = future.result()
-    assert sum(start < stamp < end for stamp in stamps) > 20
+    future.result()

@@ -288,7 +288,7 @@ def test_every_half_and_bfloat16(dtype: torch.dtype) -> None:
         assert_same_bits(as_they_are(every, out_dtype), every.to(out_dtype))
 
 
-def ties_and_their_neighbours() -> Tensor:
+def ties_and_their_neighbors() -> Tensor:
     """Floats around all that a half or bfloat16 may be rounded at: its numbers, the middles between them, the ends."""
     every = torch.arange(2**16, dtype=torch.int32)
     halves = every.to(torch.int16).view(torch.float16).float()
@@ -302,7 +302,7 @@ def ties_and_their_neighbours() -> Tensor:
 
 @pytest.mark.parametrize("dtype", OUT_DTYPES[1:], ids=str)
 def test_floats_are_rounded_to_nearest_even(dtype: torch.dtype) -> None:
-    floats = ties_and_their_neighbours()
+    floats = ties_and_their_neighbors()
     expected = floats.to(dtype)
     assert expected.isinf().any()
     assert (expected.abs() < torch.finfo(dtype).tiny).sum() > 1000
@@ -438,7 +438,7 @@ def composed(
 DERIVATIVE_CASES = [
     (crops, padding_mode, order, flips, dtype)
     for crops, padding_mode, order, flips in itertools.product(
-        (None, "centre", 2), BORDERS, ("CHW", "HWC"), (None, "last", "each")
+        (None, "center", 2), BORDERS, ("CHW", "HWC"), (None, "last", "each")
     )
     for dtype in (torch.float32, torch.float16)
     if dtype == torch.float32 or flips == "last"
@@ -451,7 +451,7 @@ def test_derivatives() -> None:
         torch.default_generator.manual_seed(0)
         images = torch.randn((2, 3, 5, 6) if order == "CHW" else (2, 5, 6, 3)).to(dtype).requires_grad_()
         shape = (2, crops, 2) if isinstance(crops, int) else (2, 2)
-        offsets = None if crops == "centre" else torch.randint(-3, 4, shape)
+        offsets = None if crops == "center" else torch.randint(-3, 4, shape)
         flip = None if flips is None else torch.rand(shape if flips == "each" else shape[:-1]) < 0.5
         around = {"flip": flip, "padding_mode": padding_mode}
         rough = 1e-5 if dtype == torch.float32 else 2e-2
@@ -521,7 +521,7 @@ def test_backward_needs_not_the_images() -> None:
         loss.backward()
 
 
-@pytest.mark.parametrize("crops", [None, "centre", 3])
+@pytest.mark.parametrize("crops", [None, "center", 3])
 @pytest.mark.parametrize("padding_mode", BORDERS)
 def test_vmap(padding_mode: str, crops: int | str | None) -> None:
     k = crops if isinstance(crops, int) else None
@@ -531,7 +531,7 @@ def test_vmap(padding_mode: str, crops: int | str | None) -> None:
     def crop(images: Tensor, offsets: Tensor, flip: Tensor | None) -> Tensor:
         return crop_mirror_normalize(
             images,
-            None if crops == "centre" else offsets,
+            None if crops == "center" else offsets,
             (4, 9),
             **NUMBERS,
             flip=flip,
@@ -544,7 +544,7 @@ def test_vmap(padding_mode: str, crops: int | str | None) -> None:
         in_dims = tuple(
             0 if any(argument is batched for batched in (batch, many, flips)) else None for argument in arguments
         )
-        if in_dims == (None, None, None) or (crops == "centre" and in_dims[0] is None):
+        if in_dims == (None, None, None) or (crops == "center" and in_dims[0] is None):
             continue
         expected = [
             crop(*(a if d is None else a[i] for a, d in zip(arguments, in_dims, strict=True)))  # type: ignore
@@ -598,9 +598,9 @@ def test_compile(backend: str) -> None:
 
     compiled = torch.compile(program, fullgraph=True, dynamic=True, backend=backend)
     shapes = ((5, 3, 8, 10), (6, 3, 9, 17))[: 1 if backend == "inductor" else 2]
-    for shape, centre in itertools.product(shapes, (False, True)):
+    for shape, center in itertools.product(shapes, (False, True)):
         leaf = torch.randn(shape, requires_grad=True)
-        arguments = (leaf, None if centre else places(shape[0]), torch.rand(shape[0]) < 0.5)
+        arguments = (leaf, None if center else places(shape[0]), torch.rand(shape[0]) < 0.5)
         result, expected = compiled(*arguments), program(*arguments)
         torch.testing.assert_close(result, expected)
         assert result.stride() == expected.stride()

@@ -34,7 +34,7 @@ needs_torchs_memory = pytest.mark.skipif(
 
 
 def with_sample(cases: Iterable[Any], count: int) -> list[Any]:
-    """All of them, of which so many are in the sample, too."""
+    """All of them, of which ``sampled`` are in the sample, too."""
     every = list(cases)
     chosen = set(random.Random(0).sample(range(len(every)), min(count, len(every))))
     return [pytest.param(case, marks=pytest.mark.sampled) if i in chosen else case for i, case in enumerate(every)]
@@ -285,7 +285,7 @@ def draw(seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def assert_near(result: Tensor, expected: Tensor) -> None:
-    """Up to the rounding of what is normalised."""
+    """Up to the rounding of what is normalized."""
     assert (result.shape, result.stride(), result.dtype) == (expected.shape, expected.stride(), expected.dtype)
     torch.testing.assert_close(result.cpu(), expected, rtol=2e-3, atol=1e-4)
 
@@ -339,7 +339,7 @@ def test_the_current_stream_is_used_and_nothing_waits(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @pytest.mark.parametrize("name", JOBS)
-def test_torch_sees_no_synchronisation(name: str) -> None:
+def test_torch_sees_no_synchronization(name: str) -> None:
     arguments = [tensor.to(DEVICE) for tensor in draw(4)]
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -133,11 +133,11 @@ def test_preprocess_of_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nowhere"], "folder must be one that exists, got nowhere"),
+        (["nowhere"], "directory must be one that exists, got nowhere"),
         (["--size", "300"], "--size must be 1 to --resize, 256, got 300"),
         (["--size", "0"], "--size must be 1 to --resize, 256, got 0"),
         (["--batch-size", "0"], "--batch-size must be positive, got 0"),
-        (["--output", "nowhere/sheet.png"], "--output must be in a folder that exists, got nowhere/sheet.png"),
+        (["--output", "nowhere/sheet.png"], "--output must be in a directory that exists, got nowhere/sheet.png"),
         (["--model", "nowhere.pt"], "--model must be a TorchScript file, got nowhere.pt"),
         (["--model", __file__], f"--model must be a TorchScript file, got {__file__}"),
     ],

@@ -21,7 +21,7 @@ from torchcrop_fast.reference import CroppingNetwork, ZeroPadCrop2d
 
 
 def inputs(dims: int) -> list[torch.Tensor]:
-    """Images of so many dims: bare, unbatched, batched, channels last, transposed, a batch of none."""
+    """Images of ``dims`` dims: bare, unbatched, batched, channels last, transposed, a batch of none."""
     sizes = (7, 8, 9)[-dims:]
     batch = torch.rand(2, 3, *sizes)
     transposed = torch.rand(2, 3, *reversed(sizes)).permute(0, 1, *range(dims + 1, 1, -1))

@@ -37,7 +37,7 @@ def _cache(monkeypatch):
 
 
 def output(size: int, value: int = 0) -> torch.Tensor:
-    """So many bytes of this value, in a block of the cache."""
+    """``bytes`` bytes of this value, in a block of the cache."""
     return functional.pad(torch.tensor([value], dtype=torch.uint8), (0, size - 1), value=value)
 
 

@@ -288,7 +288,7 @@ def test_many_dimensions_that_cannot_merge(seed: int) -> None:
     assert_same(pad(input, entries, value=258), F.pad(input, entries, value=258))
 
 
-# What a border shows of 1 to so many elements: mode, how many, pad, result.
+# What a border shows of 1 to n elements: mode, n, pad, result.
 BORDER_TABLE: list[tuple[str, int, tuple[int, int], list[int]]] = [
     ("reflect", 4, (0, 0), [1, 2, 3, 4]),
     ("reflect", 4, (3, 0), [4, 3, 2, 1, 2, 3, 4]),

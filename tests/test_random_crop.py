@@ -377,7 +377,7 @@ def test_every_way_to_run_it_equals_eager(layer, training):
     traced = torch.fx.symbolic_trace(layer)
     for twin in [scripted, saved_and_loaded(scripted), traced, pickle.loads(pickle.dumps(layer)), copy.copy(layer)]:
         for x in [images, images[0], images[:1], images.transpose(0, 1)]:
-            for _ in range(3):  # the executor profiles, then optimises
+            for _ in range(3):  # the executor profiles, then optimizes
                 assert_same(seeded(twin, x), seeded(layer, x))
         assert_same(seeded(twin, images, offsets), seeded(layer, images, offsets))
         assert_same(seeded(twin, images, offsets, flip), seeded(layer, images, offsets, flip))
@@ -468,7 +468,7 @@ def test_images_and_masks_move_together():
 
 @pytest.mark.parametrize("given", ["nothing", "flip", "offsets"])
 @pytest.mark.parametrize("mode", MODES)
-def test_evaluation_crops_the_centre(mode, given):
+def test_evaluation_crops_the_center(mode, given):
     for height, width, h, w in itertools.product((4, 5, 7), (4, 6, 9), (2, 3, 5), (1, 6, 7)):
         layer = tcf.RandomCrop((h, w), padding=1, fill=7, padding_mode=mode, flip=1.0).eval()
         image = torch.arange(1.0, 3 * height * width + 1).view(3, height, width)

@@ -151,7 +151,7 @@ def instructions_for_a_chunk(kernel: Kernel) -> int:
 
 
 def instructions_for_chunks(kernel: Kernel, chunks: int) -> int:
-    """The shortest way through a thread that stores so many."""
+    """The shortest way through a thread that stores as many."""
     way = shortest_way(
         following(kernel.code), 0, places_of(kernel, r"\bEXIT\b"), [places_of(kernel, r"STG\.E\.128")] * chunks
     )
@@ -176,7 +176,7 @@ BYTES = {"unsigned char": 1, "BFloat16": 2, "Half": 2, "float": 4}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_normalised_rows_are_stored_by_128_bits_and_few_instructions(kernels, architecture):
+def test_normalized_rows_are_stored_by_128_bits_and_few_instructions(kernels, architecture):
     normalizers = [kernel for kernel in kernels[architecture] if kernel.name.startswith("normalize_planes_kernel")]
     assert len(normalizers) == 18
     for kernel in normalizers:

@@ -36,7 +36,7 @@ def records_op(scripted) -> bool:
 def test_scripted_equals_eager(program):
     scripted = torch.jit.script(program)
     for x in [example(), example(11, 13), example(), example(12, 9).transpose(2, 3)]:
-        for _ in range(3):  # the executor profiles, then optimises
+        for _ in range(3):  # the executor profiles, then optimizes
             assert_same(scripted(x), program(x))
     with torch.inference_mode():
         x = example()

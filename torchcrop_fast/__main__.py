@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify.add_argument("--seed", type=int, default=0, help="which random cases (default: %(default)s)")
 
     demo = commands.add_parser("demo", help="crop real digits as 'Cropping layers with PyTorch' does, and as we do")
-    demo.add_argument("--data", type=Path, help="folder with torchvision's MNIST, instead of the 1,000 digits shipped")
+    demo.add_argument(
+        "--data", type=Path, help="directory with torchvision's MNIST, instead of the 1,000 digits shipped"
+    )
     demo.add_argument(
         "--download", action="store_true", help="let torchvision fetch MNIST into --data if it isn't there"
     )
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     options = vars(parser.parse_args(arguments))
     if options.get("download") and options["data"] is None:
-        parser.error("--download needs --data, the folder to fetch MNIST into")
+        parser.error("--download needs --data, the directory to fetch MNIST into")
     name = options.pop("command")
     command = importlib.import_module("torchcrop_fast.bench.command" if name == "bench" else f"torchcrop_fast._{name}")
     status: int = command.run(**options)

@@ -34,7 +34,7 @@ _ONE_LAYER = "one torchcrop_fast.Crop2d(4)"
 def run(data: Path | None, download: bool, out: Path) -> int:
     """Do it; 1 if any result is wrong."""
     if not out.parent.is_dir():
-        sys.exit(f"demo: --out must be in a folder that exists, got {out}.")
+        sys.exit(f"demo: --out must be in a directory that exists, got {out}.")
     digits = _load_digits(data, download)
     loader = torch.utils.data.DataLoader(digits, batch_size=_BATCH)
     networks = {
@@ -64,7 +64,9 @@ def _load_digits(folder: Path | None, download: bool) -> torch.utils.data.Tensor
         try:
             mnist = torchvision.datasets.MNIST(str(folder), train=False, download=download)
         except RuntimeError as error:
-            sys.exit(f"demo: --data must be a folder that holds torchvision's MNIST, or come with --download: {error}")
+            sys.exit(
+                f"demo: --data must be a directory that contains torchvision's MNIST, or come with --download: {error}"
+            )
         images, labels = mnist.data, mnist.targets
     else:
         shipped = Path(__file__).with_name("data")

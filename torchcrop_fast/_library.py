@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 OPS_LIBRARY = Path(__file__).with_name("libtorchcrop_fast.so")
-_HOW_TO_BUILD = "run 'pip install --no-build-isolation .' in the folder of torchcrop_fast's sources"
+_HOW_TO_BUILD = "run 'pip install --no-build-isolation .' in the directory of torchcrop_fast's sources"
 
 
 def load() -> None:

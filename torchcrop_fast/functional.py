@@ -175,7 +175,7 @@ def crop_mirror_normalize(
     fill: float | Sequence[float] = 0.0,
     out: Tensor | None = None,
 ) -> Tensor:
-    r"""Crop every image at its own place, mirror it, and normalise it to ``(x - mean) / std``, in one pass over memory.
+    r"""Crop every image at its own place, mirror it, and normalize it to ``(x - mean) / std``, in one pass over memory.
 
     The result is that of torchvision's ``crop``, ``horizontal_flip``, ``to_dtype(scale=True)`` and ``normalize``, one
     after the other: uint8 pixels are divided by 255 first, floats are not.

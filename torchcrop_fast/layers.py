@@ -386,7 +386,7 @@ _BORDERS = ("constant", "edge", "reflect", "symmetric")
 
 
 def _entries(expected: str, value: int | Sequence[int], lengths: tuple[int, ...]) -> list[int]:
-    """The ints of a value that is one, or a sequence of so many."""
+    """The ints of a value that is one, or a sequence of one of these lengths."""
     wrong = f"{expected}, got {value!r}"
     try:
         if isinstance(value, (str, bytes)):

@@ -2,8 +2,8 @@
 
 Fresh memory from the system costs many times the copy into it, so a freed output's block is kept for the next output.
 The limit on what is kept is one sixteenth of the memory that the process may use, or what the environment variable
-``TORCHCROP_FAST_CACHE`` says, in bytes; 0 turns the cache off. Then outputs over 32 MB, which
-``malloc`` would map anew each time, too, still lie on huge pages. Tensors made before keep their blocks either way.
+``TORCHCROP_FAST_CACHE`` says, in bytes; 0 turns the cache off. With the cache off, outputs
+over 32 MB still use huge pages. Tensors made before keep their blocks either way.
 
 >>> empty_cache()
 >>> stats()["cached_bytes"]
@@ -33,7 +33,7 @@ def empty_cache() -> None:
 
 
 def set_cache_limit(bytes: int) -> None:
-    """Keep at most so many bytes in freed blocks; 0 turns the cache off.
+    """Keep at most ``bytes`` in freed blocks; 0 turns the cache off.
 
     Raises:
         TypeError: If ``bytes`` is no int.

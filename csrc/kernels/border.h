@@ -60,8 +60,8 @@ TORCHCROP_FAST_HOST_DEVICE inline Index border_index(Border border, Index index,
   return border == Border::kReflect ? period - at : period - 1 - at;  // on the way back
 }
 
-// A start that shows the same, near enough to the input that it may be added to a size: a window of this size begins at
-// most so much before the input, and at most at its end, or within a period of it.
+// A start that shows the same, near enough to the input that it may be added to a size: a window begins at
+// most its size before the input, and at most at its end, or within a period of it.
 TORCHCROP_FAST_HOST_DEVICE inline int64_t near_start(Border border, int64_t start, int64_t size, int64_t in_size) {
   const int64_t period = border_period(border, in_size);
   if (period > 0) {
@@ -117,7 +117,7 @@ TORCHCROP_FAST_HOST_DEVICE inline Occurrences<Index> occurrences_of(
   return occurrences;
 }
 
-// Neighbouring output indexes that see neighbouring input indexes: out + i sees in + i * step, for i in [0, size).
+// Neighboring output indexes that see neighboring input indexes: out + i sees in + i * step, for i in [0, size).
 struct Run {
   int64_t out;
   int64_t in;

@@ -14,7 +14,7 @@
 namespace torchcrop_fast {
 namespace {
 
-// So many bytes, moved at once whatever their alignment.
+// kBytes bytes, moved at once whatever their alignment.
 template <int kBytes>
 struct Bytes {
   typedef unsigned char Type __attribute__((vector_size(kBytes), aligned(1), may_alias));
@@ -226,7 +226,7 @@ struct CopyElementRows {
   int64_t from_next;  // bytes
 
  private:
-  // Copies rows of so many columns: a loop over each would cost more than the row.
+  // Copies rows of kColumns columns: a loop over each would cost more than the row.
   template <int kColumns>
   void copy_narrow(Rows& rows) const {
     for (; rows.count > 0; --rows.count, rows.to += rows.to_step, rows.from += rows.from_step) {
@@ -283,14 +283,14 @@ struct CopyElementRows {
   }
 };
 
-// Planes of rows, so many bytes apart.
+// Planes of rows, and the bytes from one to the next.
 struct Planes {
   int64_t count;
   int64_t to_step;
   int64_t from_step;
 };
 
-// Copies planes of rows of elements of so many bytes, to_next and from_next bytes apart. rows, those of the first
+// Copies planes of rows of elements of `bytes` bytes, to_next and from_next bytes apart. rows, those of the first
 // plane, counts elements.
 template <int kVector>
 void copy_element_rows(const Rows& rows, const Planes& planes, int64_t bytes, int64_t to_next, int64_t from_next) {
@@ -327,7 +327,7 @@ void copy_element_rows(const Rows& rows, const Planes& planes, int64_t bytes, in
   });
 }
 
-// Copies n elements of so many bytes, to_next and from_next bytes apart.
+// Copies n elements of `bytes` bytes, to_next and from_next bytes apart.
 template <int kVector>
 void copy_elements(char* to, const char* from, int64_t n, int64_t bytes, int64_t to_next, int64_t from_next) {
   copy_element_rows<kVector>({to, from, 1, 0, 0, n}, {1, 0, 0}, bytes, to_next, from_next);

@@ -48,8 +48,8 @@ struct alignas(16) Chunk {
 };
 inline constexpr int kChunkBytes = 16;
 
-// The bytes that a launch reads and writes, for who watches it: ranges [begin, end), none of which overlaps what is
-// written. Of what is written so many bytes are, each exactly once.
+// The bytes that a launch reads and writes, for the emulation: ranges [begin, end), none of which overlaps what is
+// written. Of what is written, `bytes` bytes are, each exactly once.
 struct Accesses {
   struct Range {
     const void* begin;

@@ -43,7 +43,7 @@ class Watch {
 
   void may_read(const void* begin, const void* end) { read_.push_back({address(begin), address(end)}); }
 
-  // So many bytes in this range: it may have gaps.
+  // How many bytes of this range, which may have gaps.
   void must_write(const void* begin, const void* end, int64_t bytes) {
     write_ = {address(begin), address(end)};
     left_ = bytes;

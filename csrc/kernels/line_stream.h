@@ -101,7 +101,7 @@ class LineStream {
   }
 
  private:
-  // Appends n bytes; next(at, bytes) tells what to read after so many bytes read at a place.
+  // Appends n bytes; next(at, bytes) tells what to read after `bytes` bytes read at a place.
   template <class Next>
   void append(const char* from, int64_t n, const Next& next) {
     if (gathered_ > 0) {

@@ -1,4 +1,4 @@
-// Windows onto images that are normalised on their way, on the CPU.
+// Windows onto images that are normalized on their way, on the CPU.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace torchcrop_fast {
 
 // A window onto one image: out = in * scale + bias in each channel, and outside of the image its fill.
 struct NormalizedWindow {
-  Window window;       // of three dimensions (channel, y, x), as they are; element_size and fill mean nothing
+  Window window;       // of three dimensions (channel, y, x), unmerged; element_size and fill are unused
   PixelType in_type;   // of window.in
   PixelType out_type;  // of window.out; its x lies side by side, or its channels do and x goes on after them
   const float* scale;  // (channels)

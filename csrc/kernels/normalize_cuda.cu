@@ -1,4 +1,4 @@
-// The kernels for windows that are normalised, on GPUs: each thread makes 16 bytes of a channel's row, or of all three
+// The kernels for windows that are normalized, on GPUs: each thread makes 16 bytes of a channel's row, or of all three
 // or four channels' where they lie together in the input.
 #include "normalize_cuda.h"
 
@@ -143,7 +143,7 @@ TORCHCROP_FAST_DEVICE float look_up(const NormalizeParameters& p, const Part& pa
   return fmaf(load_pixel<In>(p.in + part.in + place), p.scale[channel], p.bias[channel]);
 }
 
-// Loads so many words from this byte of the input on, which need not be aligned.
+// Loads kWords words from this byte of the input on, which need not be aligned.
 template <int kWords>
 TORCHCROP_FAST_DEVICE void load_words(const char* in, int64_t at, uint32_t (&words)[kWords]) {
   const int64_t first = at & ~int64_t{3};
@@ -291,7 +291,7 @@ PixelDim pixel_dim(const WindowDim& dim) {
       dim.out_stride};
 }
 
-// So many channels from this one on, of so many images from this one on.
+// `channels` channels from this one on, of `images` images from this one on.
 Windows part_of(const NormalizedWindows& all, int64_t channel, int64_t channels, int64_t image, int64_t images) {
   Windows part = all.windows;
   WindowDim& of_channels = part.window.dim[0];

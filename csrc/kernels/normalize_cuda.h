@@ -1,4 +1,4 @@
-// Windows onto images that are normalised on their way, on a GPU.
+// Windows onto images that are normalized on their way, on a GPU.
 #pragma once
 
 #include "window_cuda.h"

@@ -1,4 +1,4 @@
-// The kernel for windows that are normalised: row by row, what a row sees is gathered side by side where it isn't yet,
+// The kernel for windows that are normalized: row by row, what a row sees is gathered side by side where it isn't yet,
 // and converted. Included as window_writer.h is, once for each CPU capability.
 #pragma once
 
@@ -370,7 +370,7 @@ class NormalizeWriter {
     return line;
   }
 
-  // Copies elements of so many bytes, from all columns that a row sees, so many bytes apart.
+  // Copies elements of `bytes` bytes, from all columns that a row shows, `next` bytes apart.
   void gather(In* line, int64_t bytes, int64_t c, int64_t in_y, int64_t to_next) const {
     char* to = reinterpret_cast<char*>(line);
     for (const Run& run : runs_) {

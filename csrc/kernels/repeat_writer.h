@@ -83,7 +83,7 @@ class RepeatWriter {
     }
   }
 
-  // How many planes, at most so many, are written together from the current one on: small ones along the innermost
+  // How many planes, at most `most`, are written together from the current one on: small ones along the innermost
   // outer dimension that see the input itself.
   int64_t planes_alike(int64_t most) const {
     if (outer_dims_ == 0 || stream_) {
@@ -114,7 +114,7 @@ class RepeatWriter {
     }
   }
 
-  // Writes the elements [first, last) of so many rows from a row on.
+  // Writes the elements [first, last) of `count` rows from a row on.
   void write_rows(int64_t row, int64_t count, int64_t first, int64_t last) {
     char* const to = stream_ ? scratch_.get() - out_bytes(first) : window_.out + out_offset_ + row * out_step();
     for (const Run& rows : rows_) {
@@ -141,7 +141,7 @@ class RepeatWriter {
     }
   }
 
-  // Copies so many columns of rows from a column on, which lie in the run.
+  // Copies `count` columns of rows from a column on, which lie in the run.
   void copy_columns(const Rows& rows, const Run& run, int64_t column, int64_t count) const {
     const Rows here{rows.to + column * out_next(),
                     rows.from + in_bytes(run, column),

@@ -23,7 +23,7 @@ enum class Stores { kCached, kStreaming };
 
 // Writes the output elements [begin, end) of the window, counted in the order of its dimensions (the last one runs
 // fastest), each exactly once. Disjoint ranges may be written by different threads at the same time.
-// Reads the input only where the window sees it. Streaming is a wish: where it cannot pay, stores go through the
+// Reads the input only where the window sees it. Streaming is a hint: where it cannot pay, stores go through the
 // caches.
 void copy_window_cpu(const Window& window, int64_t begin, int64_t end, Stores stores);
 

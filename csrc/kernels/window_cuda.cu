@@ -11,7 +11,7 @@
 namespace torchcrop_fast {
 namespace {
 
-// How many chunks a block writes, where there are so many that each multiprocessor has some blocks; else one a thread.
+// How many chunks a block writes, where they are enough for each multiprocessor to have some blocks; else one a thread.
 #if !defined(TORCHCROP_FAST_BLOCK_CHUNKS)
 #define TORCHCROP_FAST_BLOCK_CHUNKS 1024
 #endif
@@ -248,7 +248,7 @@ TORCHCROP_FAST_DEVICE Chunk load_across(const char* in, Index at) {
       __funnelshift_r(b3, b4, bits)};
 }
 
-// The chunk with its pixels, of so many bytes, in reverse.
+// The chunk with its pixels, of `pixel` bytes, in reverse.
 TORCHCROP_FAST_DEVICE Chunk reversed(const Chunk& chunk, int pixel) {
   if (pixel == 16) {
     return chunk;
@@ -601,7 +601,7 @@ class Copy {
     return launch_for(kernel, parameters<Index, kAnyOuter>(), chunks, stream);
   }
 
-  // Launches a kernel whose blocks share out so many chunks, or units.
+  // Launches a kernel whose blocks share out `count` chunks, or units.
   template <class Index, int kOuter>
   LaunchError launch_for(
       void (*kernel)(CopyParameters<Index, kOuter>),

@@ -234,7 +234,7 @@ class WindowWriter {
     }
   }
 
-  // Calls use(copy) with what copies rows of so many columns.
+  // Calls use(copy) with what copies rows of `columns` columns.
   template <class Use>
   void with_row_copy(int64_t columns, const Use& use) const {
     if (row_is_contiguous_) {
@@ -255,7 +255,7 @@ class WindowWriter {
     }
   }
 
-  // The rows [begin, end), which see so many columns from the column on.
+  // The rows [begin, end), which show `seen` columns from the column on.
   Rows rows(int64_t begin, int64_t end, int64_t column, int64_t seen) const {
     return {out(begin, column), in(begin, column), end - begin, out_bytes(1, 0), in_bytes(1, 0), seen};
   }
@@ -325,7 +325,7 @@ class WindowWriter {
 
   static bool sees(const WindowDim& dim) { return dim.begin() < dim.end(); }
 
-  // Whether rows of so many columns leave no gap in the output.
+  // Whether rows of `columns` columns leave no gap in the output.
   bool rows_contiguous(int64_t columns) const {
     return column_.out_stride == 1 && out_bytes(1, 0) == columns * column_bytes_;
   }

@@ -216,19 +216,13 @@ void register_differentiable(torch::Library& m) {
 
 }  // namespace
 
-template void record(const at::Tensor&, const Pad<c10::SymInt>&, const at::Tensor&);
-template void record(const at::Tensor&, const PadAdjoint<c10::SymInt>&, const at::Tensor&);
-template void record(const at::Tensor&, const CropAt<c10::SymInt>&, const at::Tensor&);
-template void record(const at::Tensor&, const CropAtAdjoint<c10::SymInt>&, const at::Tensor&);
-template void record(const at::Tensor&, const CropMirrorNormalize<c10::SymInt>&, const at::Tensor&);
+#define INSTANTIATE(Op) template void record(const at::Tensor&, const Op<c10::SymInt>&, const at::Tensor&);
+TORCHCROP_FAST_FOR_EACH_OP(INSTANTIATE)
 
 }  // namespace torchcrop_fast
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, Autograd, m) {
   using namespace torchcrop_fast;
-  register_differentiable<Pad>(m);
-  register_differentiable<PadAdjoint>(m);
-  register_differentiable<CropAt>(m);
-  register_differentiable<CropAtAdjoint>(m);
-  register_differentiable<CropMirrorNormalize>(m);
+#define REGISTER(Op) register_differentiable<Op>(m);
+  TORCHCROP_FAST_FOR_EACH_OP(REGISTER)
 }

@@ -372,14 +372,10 @@ Checked<Int> check(const at::Tensor& input, const CropMirrorNormalize<Int>& op) 
   return checked;
 }
 
-#define TORCHCROP_FAST_CHECKS(Int)                                           \
-  template Checked<Int> check(const at::Tensor&, const Pad<Int>&);           \
-  template Checked<Int> check(const at::Tensor&, const PadAdjoint<Int>&);    \
-  template Checked<Int> check(const at::Tensor&, const CropAt<Int>&);        \
-  template Checked<Int> check(const at::Tensor&, const CropAtAdjoint<Int>&); \
-  template Checked<Int> check(const at::Tensor&, const CropMirrorNormalize<Int>&)
-TORCHCROP_FAST_CHECKS(int64_t);
-TORCHCROP_FAST_CHECKS(c10::SymInt);
+#define INSTANTIATE(Op)                                                   \
+  template Checked<int64_t> check(const at::Tensor&, const Op<int64_t>&); \
+  template Checked<c10::SymInt> check(const at::Tensor&, const Op<c10::SymInt>&);
+TORCHCROP_FAST_FOR_EACH_OP(INSTANTIATE)
 
 void check_out_type(const char* op, at::ScalarType dtype, at::Device device, const at::Tensor& out) {
   TORCH_CHECK(

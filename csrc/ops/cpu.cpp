@@ -160,14 +160,10 @@ void make_on_cpu(const at::Tensor& input, const Op& op, at::Tensor& out) {
   make_into<Cpu>(input, op, out);
 }
 
-template at::Tensor make_on_cpu(const at::Tensor&, const Pad<int64_t>&);
-template at::Tensor make_on_cpu(const at::Tensor&, const CropAt<int64_t>&);
-template at::Tensor make_on_cpu(const at::Tensor&, const CropMirrorNormalize<int64_t>&);
-template at::Tensor make_on_cpu(const at::Tensor&, const PadAdjoint<int64_t>&);
-template at::Tensor make_on_cpu(const at::Tensor&, const CropAtAdjoint<int64_t>&);
-template void make_on_cpu(const at::Tensor&, const Pad<int64_t>&, at::Tensor&);
-template void make_on_cpu(const at::Tensor&, const CropAt<int64_t>&, at::Tensor&);
-template void make_on_cpu(const at::Tensor&, const CropMirrorNormalize<int64_t>&, at::Tensor&);
+#define INSTANTIATE(Op) template at::Tensor make_on_cpu(const at::Tensor&, const Op<int64_t>&);
+TORCHCROP_FAST_FOR_EACH_OP(INSTANTIATE)
+#define INSTANTIATE_OUT(Op) template void make_on_cpu(const at::Tensor&, const Op<int64_t>&, at::Tensor&);
+TORCHCROP_FAST_FOR_EACH_OP_WITH_OUT(INSTANTIATE_OUT)
 
 }  // namespace torchcrop_fast
 

@@ -163,7 +163,7 @@ GatherIndices gather_indices(
   return gather;
 }
 
-// What at::index needs for a tensor of so many dimensions: none for those between batch and spatial.
+// What at::index needs for a tensor of `dims` dimensions: none for those between batch and spatial.
 c10::List<std::optional<at::Tensor>> indexes(const GatherIndices& gather, int64_t dims) {
   c10::List<std::optional<at::Tensor>> list;
   list.push_back(gather.images);
@@ -176,7 +176,7 @@ c10::List<std::optional<at::Tensor>> indexes(const GatherIndices& gather, int64_
   return list;
 }
 
-// The dimensions after the first two, (N, K), with so many of them moved from the front of them to the end. at::index
+// The dimensions after the first two, (N, K), with the first `dims` of them moved to the end. at::index
 // puts the indexed ones first: (N, K, size, ...) becomes (N, K, ..., size), or the other way round.
 at::Tensor move_to_end(const at::Tensor& tensor, int64_t dims) {
   std::vector<int64_t> order(tensor.dim());
@@ -281,11 +281,8 @@ void register_composition(torch::Library& m) {
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, CompositeExplicitAutograd, m) {
   using namespace torchcrop_fast;
-  register_fallback<Pad>(m);
-  register_fallback<PadAdjoint>(m);
-  register_fallback<CropAt>(m);
-  register_fallback<CropAtAdjoint>(m);
-  register_fallback<CropMirrorNormalize>(m);
+#define REGISTER(Op) register_fallback<Op>(m);
+  TORCHCROP_FAST_FOR_EACH_OP(REGISTER)
 }
 TORCH_LIBRARY_IMPL(torchcrop_fast, CompositeImplicitAutograd, m) { torchcrop_fast::register_composition(m); }
 TORCH_LIBRARY_IMPL(torchcrop_fast, FuncTorchBatched, m) { torchcrop_fast::register_composition(m); }

@@ -35,6 +35,21 @@ bool is_dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
 int64_t at_least_1(int64_t size) { return std::max<int64_t>(size, 1); }
 c10::SymInt at_least_1(const c10::SymInt& size) { return size.max(1); }
 
+// Of a dense tensor in this format, as torch gives them.
+template <class Int>
+Strides<Int> dense_strides(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
+  if (format == at::MemoryFormat::ChannelsLast || format == at::MemoryFormat::ChannelsLast3d) {
+    const auto strides = format == at::MemoryFormat::ChannelsLast ? c10::get_channels_last_strides_2d(sizes)
+                                                                  : c10::get_channels_last_strides_3d(sizes);
+    return {strides.begin(), strides.end()};
+  }
+  Strides<Int> strides(sizes.size(), Int(1));
+  for (size_t d = sizes.size(); d-- > 1;) {
+    strides[d - 1] = strides[d] * at_least_1(sizes[d]);
+  }
+  return strides;
+}
+
 // Of N * K images, whose sizes are (N, K, ...).
 template <class Int>
 Strides<Int> strides_of_several(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
@@ -57,20 +72,6 @@ at::MemoryFormat repeated_format(const at::Tensor& input, const Pad<Int>& op, Bo
 }
 
 }  // namespace
-
-template <class Int>
-Strides<Int> dense_strides(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
-  if (format == at::MemoryFormat::ChannelsLast || format == at::MemoryFormat::ChannelsLast3d) {
-    const auto strides = format == at::MemoryFormat::ChannelsLast ? c10::get_channels_last_strides_2d(sizes)
-                                                                  : c10::get_channels_last_strides_3d(sizes);
-    return {strides.begin(), strides.end()};
-  }
-  Strides<Int> strides(sizes.size(), Int(1));
-  for (size_t d = sizes.size(); d-- > 1;) {
-    strides[d - 1] = strides[d] * at_least_1(sizes[d]);
-  }
-  return strides;
-}
 
 template <class Int>
 Strides<Int> strides_of(const at::Tensor& input, const Pad<Int>& op, const Checked<Int>& checked) {
@@ -122,14 +123,9 @@ Strides<Int> strides_of(const at::Tensor&, const CropMirrorNormalize<Int>& op, c
                                    : dense_strides<Int>(checked.sizes, op.out_format());
 }
 
-#define TORCHCROP_FAST_STRIDES(Int)                                                                    \
-  template Strides<Int> dense_strides(c10::ArrayRef<Int>, at::MemoryFormat);                           \
-  template Strides<Int> strides_of(const at::Tensor&, const Pad<Int>&, const Checked<Int>&);           \
-  template Strides<Int> strides_of(const at::Tensor&, const PadAdjoint<Int>&, const Checked<Int>&);    \
-  template Strides<Int> strides_of(const at::Tensor&, const CropAt<Int>&, const Checked<Int>&);        \
-  template Strides<Int> strides_of(const at::Tensor&, const CropAtAdjoint<Int>&, const Checked<Int>&); \
-  template Strides<Int> strides_of(const at::Tensor&, const CropMirrorNormalize<Int>&, const Checked<Int>&)
-TORCHCROP_FAST_STRIDES(int64_t);
-TORCHCROP_FAST_STRIDES(c10::SymInt);
+#define INSTANTIATE(Op)                                                                                 \
+  template Strides<int64_t> strides_of(const at::Tensor&, const Op<int64_t>&, const Checked<int64_t>&); \
+  template Strides<c10::SymInt> strides_of(const at::Tensor&, const Op<c10::SymInt>&, const Checked<c10::SymInt>&);
+TORCHCROP_FAST_FOR_EACH_OP(INSTANTIATE)
 
 }  // namespace torchcrop_fast

@@ -8,10 +8,6 @@ namespace torchcrop_fast {
 template <class Int>
 using Strides = c10::SmallVector<Int, 5>;
 
-// Of a dense tensor in this format, as torch gives them.
-template <class Int>
-Strides<Int> dense_strides(c10::ArrayRef<Int> sizes, at::MemoryFormat format);
-
 // Of what an op makes of input, after its check. Of pads with a constant border, those that torch's pad gives: for ints
 // alone.
 template <class Int>

@@ -31,9 +31,6 @@ void register_meta(torch::Library& m) {
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, Meta, m) {
   using namespace torchcrop_fast;
-  register_meta<Pad>(m);
-  register_meta<PadAdjoint>(m);
-  register_meta<CropAt>(m);
-  register_meta<CropAtAdjoint>(m);
-  register_meta<CropMirrorNormalize>(m);
+#define REGISTER(Op) register_meta<Op>(m);
+  TORCHCROP_FAST_FOR_EACH_OP(REGISTER)
 }

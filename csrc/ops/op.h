@@ -59,7 +59,8 @@ inline constexpr double kZeroFill = 0;
 // The ops. Int is c10::SymInt where the dispatcher passes an op, and int64_t where sizes are known. An op refers to
 // what it was made of, and must not outlive it: linear() and adjoint() lend their op to use().
 //
-// kName opens the texts of errors. kNode names the op's node in the graph of autograd.
+// kName opens the texts of errors. kNode names the op's node in the graph of autograd. kTakesBatch: whether the first
+// dimension of each tensor is one image after the other, or one that the op leaves alone.
 
 template <class Int>
 struct PadAdjoint;
@@ -69,6 +70,7 @@ struct Pad {
   static constexpr const char* kName = "pad";
   static constexpr const char* kSchema = "torchcrop_fast::pad";
   static constexpr const char* kNode = "PadBackward";
+  static constexpr bool kTakesBatch = false;
 
   c10::ArrayRef<Int> pad;  // (before, after) of each padded dimension, the last dimension first
   std::string_view mode;
@@ -100,6 +102,7 @@ struct PadAdjoint {
   static constexpr const char* kName = "pad";
   static constexpr const char* kSchema = "torchcrop_fast::_pad_adjoint";
   static constexpr const char* kNode = "PadAdjointBackward";
+  static constexpr bool kTakesBatch = false;
 
   c10::ArrayRef<Int> pad;
   c10::ArrayRef<Int> size;  // of pad's input, the padded dimensions alone
@@ -126,6 +129,7 @@ struct CropAt {
   static constexpr const char* kName = "crop_at";
   static constexpr const char* kSchema = "torchcrop_fast::crop_at";
   static constexpr const char* kNode = "CropAtBackward";
+  static constexpr bool kTakesBatch = true;
 
   const at::Tensor& offsets;              // int64, (N, D) or (N, K, D)
   c10::ArrayRef<Int> size;                // (D), of the windows
@@ -151,6 +155,7 @@ struct CropAtAdjoint {
   static constexpr const char* kName = "crop_at";
   static constexpr const char* kSchema = "torchcrop_fast::_crop_at_adjoint";
   static constexpr const char* kNode = "CropAtAdjointBackward";
+  static constexpr bool kTakesBatch = true;
 
   const at::Tensor& offsets;
   c10::ArrayRef<Int> size;  // (D), of the images
@@ -178,6 +183,7 @@ struct CropMirrorNormalize {
   static constexpr const char* kName = "crop_mirror_normalize";
   static constexpr const char* kSchema = "torchcrop_fast::crop_mirror_normalize";
   static constexpr const char* kNode = "CropMirrorNormalizeBackward";
+  static constexpr bool kTakesBatch = true;
 
   const std::optional<at::Tensor>& offsets;  // as crop_at's; none: the center
   c10::ArrayRef<Int> size;                   // (h, w)
@@ -228,6 +234,11 @@ struct CropMirrorNormalizeAdjoint {
 
   auto arguments() const { return in_order(offsets, size, std, flip, dtype, layout, padding_mode); }
 };
+
+// Every op that backends have kernels for, as _(Op); those of the first list have an .out. From these all registrations
+// and instantiations are made.
+#define TORCHCROP_FAST_FOR_EACH_OP_WITH_OUT(_) _(Pad) _(CropAt) _(CropMirrorNormalize)
+#define TORCHCROP_FAST_FOR_EACH_OP(_) TORCHCROP_FAST_FOR_EACH_OP_WITH_OUT(_) _(PadAdjoint) _(CropAtAdjoint)
 
 // Ops with ints in place of symbols and the other way round, lent to use(). Throws where a symbol has no value.
 template <class T>

@@ -71,8 +71,9 @@ void refuse_autograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, to
 
 template <auto kKernel>
 void register_out(torch::Library& m) {
-  for (const char* op : {"pad.out", "crop_at.out", "crop_mirror_normalize.out"}) {
-    m.impl(op, torch::CppFunction::makeFromBoxedFunction<kKernel>());
+#define SCHEMA(Op) Op<c10::SymInt>::kSchema,
+  for (const char* const schema : {TORCHCROP_FAST_FOR_EACH_OP_WITH_OUT(SCHEMA)}) {
+    m.impl((std::string(schema) + ".out").c_str(), torch::CppFunction::makeFromBoxedFunction<kKernel>());
   }
 }
 

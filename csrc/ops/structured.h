@@ -155,9 +155,8 @@ void register_op(torch::Library& m) {
   m.impl(Op<c10::SymInt>::kSchema, Registered::template kernel<make_kernel<Backend, Op>>);
 }
 template <class Backend, template <class> class Op>
-void register_op_with_out(torch::Library& m) {
+void register_out(torch::Library& m) {
   using Registered = Registered<Op<c10::SymInt>>;
-  register_op<Backend, Op>(m);
   const std::string name = std::string(Op<c10::SymInt>::kSchema) + ".out";
   m.impl(name.c_str(), Registered::template out_kernel<make_into_kernel<Backend, Op>>);
 }
@@ -165,11 +164,12 @@ void register_op_with_out(torch::Library& m) {
 // Registers all ops for a backend's dispatch key.
 template <class Backend>
 void register_ops(torch::Library& m) {
-  register_op_with_out<Backend, Pad>(m);
-  register_op_with_out<Backend, CropAt>(m);
-  register_op_with_out<Backend, CropMirrorNormalize>(m);
-  register_op<Backend, PadAdjoint>(m);
-  register_op<Backend, CropAtAdjoint>(m);
+#define TORCHCROP_FAST_REGISTER(Op) register_op<Backend, Op>(m);
+  TORCHCROP_FAST_FOR_EACH_OP(TORCHCROP_FAST_REGISTER)
+#undef TORCHCROP_FAST_REGISTER
+#define TORCHCROP_FAST_REGISTER(Op) register_out<Backend, Op>(m);
+  TORCHCROP_FAST_FOR_EACH_OP_WITH_OUT(TORCHCROP_FAST_REGISTER)
+#undef TORCHCROP_FAST_REGISTER
 }
 
 }  // namespace torchcrop_fast

@@ -61,9 +61,11 @@ at::Tensor in_one_batch(const at::Tensor& input, const Op& op) {
   return makeBatched(out.unflatten_symint(0, {batch, images}), 0, level);
 }
 
-template <template <class> class Op, auto kRule>
+template <template <class> class Op>
 void register_rule(torch::Library& m) {
-  m.impl(Op<c10::SymInt>::kSchema, Registered<Op<c10::SymInt>>::template kernel<kRule>);
+  using Symbolic = Op<c10::SymInt>;
+  constexpr auto rule = Symbolic::kTakesBatch ? in_one_batch<Symbolic> : leave_first<Symbolic>;
+  m.impl(Symbolic::kSchema, Registered<Symbolic>::template kernel<rule>);
 }
 
 }  // namespace
@@ -71,10 +73,6 @@ void register_rule(torch::Library& m) {
 
 TORCH_LIBRARY_IMPL(torchcrop_fast, FuncTorchBatched, m) {
   using namespace torchcrop_fast;
-  using c10::SymInt;
-  register_rule<Pad, leave_first<Pad<SymInt>>>(m);
-  register_rule<PadAdjoint, leave_first<PadAdjoint<SymInt>>>(m);
-  register_rule<CropAt, in_one_batch<CropAt<SymInt>>>(m);
-  register_rule<CropAtAdjoint, in_one_batch<CropAtAdjoint<SymInt>>>(m);
-  register_rule<CropMirrorNormalize, in_one_batch<CropMirrorNormalize<SymInt>>>(m);
+#define REGISTER(Op) register_rule<Op>(m);
+  TORCHCROP_FAST_FOR_EACH_OP(REGISTER)
 }

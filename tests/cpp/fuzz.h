@@ -80,7 +80,7 @@ inline int64_t draw_start(Border border, int64_t size, int64_t in_size) {
   return draw(-2000, 2000);
 }
 
-// Images and windows of so many dimensions at random places, the innermost of which may be channels.
+// Images and windows of several dimensions at random places, the innermost of which may be channels.
 struct Layout {
   std::vector<int64_t> sizes, in_sizes;  // of a window and of an image
   std::vector<int> spatial;              // of each dimension: which entry of a place, or -1

@@ -236,8 +236,8 @@ void test_crop_mirror_normalize() {
   }
 }
 
-void test_normalize_at_the_centre() {
-  // The centre of 5 x 7 for 4 x 9 is at (0, -1): half of 1 is rounded to the even 0.
+void test_normalize_at_the_center() {
+  // The center of 5 x 7 for 4 x 9 is at (0, -1): half of 1 is rounded to the even 0.
   const auto images = at::randint(256, {2, 3, kHeight, kWidth}, at::kByte);
   const auto offsets = at::tensor({0, -1, 0, -1}, at::kLong).view({2, 1, 2});
   const auto no_flip = at::zeros(offsets.sizes(), at::kBool);
@@ -322,7 +322,7 @@ int main() {
   test_crop_at();
   test_defaults_and_memory_format();
   test_crop_mirror_normalize();
-  test_normalize_at_the_centre();
+  test_normalize_at_the_center();
   test_nothing();
   test_errors();
   std::printf("%d results are right\n", checks);

@@ -19,7 +19,7 @@ namespace {
 
 bool far = false;
 
-// Memory of which few pages are used, or of just so many bytes.
+// Memory of which few pages are used, or just the bytes asked for.
 class Memory {
  public:
   explicit Memory(int64_t bytes) : bytes_(bytes) {

@@ -22,7 +22,7 @@ TORCHCROP_FAST_API MemoryStats memory_stats();
 // Gives all kept blocks back to the system. Blocks that tensors hold stay.
 TORCHCROP_FAST_API void empty_cache();
 
-// Keeps at most so many bytes in freed blocks; 0 turns the cache off.
+// Keeps at most `bytes` in freed blocks; 0 turns the cache off.
 TORCHCROP_FAST_API void set_cache_limit(int64_t bytes);
 
 }  // namespace torchcrop_fast
