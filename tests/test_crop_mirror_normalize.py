@@ -27,7 +27,7 @@ from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functionalize, vmap
 
 from torchcrop_fast import CropMirrorNormalize, _scripted, memory
-from torchcrop_fast.functional import crop_at, crop_mirror_normalize
+from torchcrop_fast.functional import crop_at, crop_mirror_normalize, pad
 
 OP = torch.ops.torchcrop_fast.crop_mirror_normalize
 VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
@@ -580,6 +580,62 @@ def test_opcheck() -> None:
     torch.library.opcheck(
         OP.out, (PHOTOS, places(2), [4, 4]), {**NUMBERS, "layout": "HWC", "out": torch.empty(2, 3, 4, 4)}
     )
+
+
+ADJOINT = torch.ops.torchcrop_fast._crop_mirror_normalize_adjoint
+
+
+@pytest.mark.parametrize("order", ["CHW", "HWC"])
+@pytest.mark.parametrize("crops", [None, "center", 2])
+def test_the_adjoint_of_crop_mirror_normalize(crops: int | str | None, order: str) -> None:
+    """By itself: under opcheck and vmap, twice differentiated, and of a part of a batch."""
+    offsets = None if crops == "center" else places(4, crops=crops if isinstance(crops, int) else None)
+    flip = torch.rand(4 if offsets is None else offsets.shape[:-1]) < 0.5
+    options = {"std": NUMBERS["std"], "layout": order, "padding_mode": "reflect"}
+    grad = torch.randn((4, 2, 3, 4, 7) if crops == 2 else (4, 3, 4, 7), requires_grad=True)
+    leaf = torch.randn((4, 3, 5, 6) if order == "CHW" else (4, 5, 6, 3), requires_grad=True)
+    result = crop_mirror_normalize(leaf, offsets, (4, 7), mean=[0] * 3, flip=flip, **options)
+    adjoint = ADJOINT(grad, offsets, [5, 6], flip=flip, **options)
+    assert_same(adjoint.detach(), torch.autograd.grad(result, leaf, grad, retain_graph=True)[0])
+    other = torch.randn_like(adjoint)
+    (back,) = torch.autograd.grad(adjoint, grad, other)
+    torch.testing.assert_close(back, crop_mirror_normalize(other, offsets, (4, 7), mean=[0] * 3, flip=flip, **options))
+    half = slice(0, 2)  # sizes of the batch stand nowhere in the op
+    part = ADJOINT(grad[half], None if offsets is None else offsets[half], [5, 6], flip=flip[half], **options)
+    assert torch.equal(part, adjoint[half])
+    assert ADJOINT(grad, offsets, [5, 6], flip=flip, **options, dtype=torch.bfloat16).dtype == torch.bfloat16
+    batched = vmap(lambda grad: ADJOINT(grad, offsets, [5, 6], flip=flip, **options))(torch.stack([grad, 2 * grad]))
+    torch.testing.assert_close(batched, torch.stack([adjoint, 2 * adjoint]))
+    torch.library.opcheck(ADJOINT.default, (grad.detach(), offsets, [5, 6]), {"flip": flip, **options})
+
+
+def test_errors_of_the_adjoint() -> None:
+    text = "crop_mirror_normalize: size must have 2 entries and grad 4 or 5 dims, got {} and {}"
+    for grad, size in ((torch.zeros(2, 3, 4), [5, 6]), (torch.zeros(2, 3, 4, 7), [5])):
+        with raises_exactly(RuntimeError, text.format(len(size), grad.dim())):
+            ADJOINT(grad, None, size, std=NUMBERS["std"])
+
+
+@pytest.mark.filterwarnings("ignore:No CUDA runtime is found")
+def test_aoti_packages_load(tmp_path: Path) -> None:
+    """Also where defaults were left out: what torch writes in their place must be what it reads."""
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = CropMirrorNormalize(4, **NUMBERS, layout="HWC")
+
+        def forward(self, photos: Tensor, offsets: Tensor, flip: Tensor) -> tuple[Tensor, ...]:
+            function = crop_mirror_normalize(photos, offsets, (4, 6), **NUMBERS, flip=flip, layout="HWC")
+            return self.layer(photos), function, crop_at(function, offsets, [3, 3], flip=flip), pad(function, (1, -2))
+
+    arguments = (PHOTOS, places(2), torch.tensor([True, False]))
+    with torch.no_grad():
+        program = torch.export.export(Model(), arguments)
+        package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
+        loaded = torch._inductor.aoti_load_package(package)
+        for ours, expected in zip(loaded(*arguments), Model()(*arguments), strict=True):
+            assert_same(ours, expected)
 
 
 @pytest.fixture
