@@ -1,6 +1,6 @@
-"""Writes what a version of the package scripts and saves: ``python tests/saved_by.py tests/saved/0.1.pt``, once a version.
+"""Writes what a version scripts and saves, once a version: ``python tests/saved_by.py tests/saved/0.1.pt``.
 
-The file has every layer and every function, an input, and what they made of it. Later versions load it and make the same.
+The file has every layer and function, an input, and what they made of it. Later versions load it and make the same.
 """
 
 import sys
