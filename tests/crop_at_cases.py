@@ -1,9 +1,117 @@
-"""The tables of cases of the crop_at op: all dtypes, layouts, borders and kinds of places."""
+"""One case of the crop_at op, and the tables of them: all dtypes, layouts, borders and kinds of places."""
 
 import itertools
+import random
+from dataclasses import dataclass
+from functools import partial
 
+import reference
 import torch
-from crop_at_tester import BORDERS, CropAtCase
+from op_tester import LAYOUTS, Call, Shape, assert_same, by_fallback, check_writes_everywhere, random_bits
+from torch import Tensor
+from torch._prims_common import suggest_memory_format
+
+from torchcrop_fast import functional
+
+OP = torch.ops.torchcrop_fast.crop_at
+ADJOINT = torch.ops.torchcrop_fast._crop_at_adjoint
+
+BORDERS = ("constant", "replicate", "reflect", "symmetric", "circular")
+EXTREMES = (-(2**63), 1 - 2**63, -(2**62), -10_000_000, 10_000_000, 2**62, 2**63 - 2, 2**63 - 1)
+
+
+@dataclass(frozen=True)
+class CropAtCase:
+    """A call of crop_at: an input of this shape, dtype and layout in memory, random places, and the arguments."""
+
+    shape: Shape
+    size: tuple[int, ...]
+    crops: int | None = None  # of each image; None for one, without a dimension of its own
+    flip: str | None = None  # "last" or "each" dimension
+    padding_mode: str = "constant"
+    fill: complex = 0
+    layout: str = "contiguous"
+    dtype: torch.dtype = torch.float32
+    places_layout: str = "contiguous"  # of offsets and flip
+    far: bool = False  # some offsets are as far away as can be
+    seed: int = 0
+    derivatives: bool = False
+    opcheck: bool = False
+
+    def __str__(self) -> str:
+        dtype = str(self.dtype).removeprefix("torch.")
+        shape = "x".join(map(str, self.shape))
+        size = "x".join(map(str, self.size))
+        return f"{dtype}-{shape}-{self.layout}-to{size}-{self.crops}-{self.flip}-{self.padding_mode}-{self.fill}"
+
+    @property
+    def image_size(self) -> Shape:
+        """The input's spatial sizes."""
+        return self.shape[len(self.shape) - len(self.size) :]
+
+    def make_input(self) -> tuple[Tensor, Tensor]:
+        """The input, and the dense base that it is a view of."""
+        base_shape, view = LAYOUTS[self.layout](self.shape)
+        base = random_bits(base_shape, self.dtype)
+        return view(base), base
+
+    def make_places(self) -> tuple[Tensor, Tensor | None]:
+        """Offsets and flip: the windows begin on the input, around it or far away."""
+        rng = random.Random(self.seed)
+        dims = len(self.size)
+        shape = (self.shape[0], dims) if self.crops is None else (self.shape[0], self.crops, dims)
+        base_shape, view = LAYOUTS[self.places_layout](shape)
+        offsets = view(torch.empty(base_shape, dtype=torch.int64).random_(-12, 13))
+        base = offsets if offsets._base is None else offsets._base
+        if self.far:
+            for i in range(base.numel()):
+                if rng.random() < 0.4:
+                    base.view(-1)[i] = rng.choice(EXTREMES)
+        if self.flip is None:
+            return offsets, None
+        flip_shape = shape if self.flip == "each" else shape[:-1]
+        layout = self.places_layout if len(flip_shape) > 1 else "contiguous"
+        base_shape, view = LAYOUTS[layout](flip_shape)
+        return offsets, view(torch.rand(base_shape) < 0.5)
+
+    def call(self) -> Call:
+        input, base = self.make_input()
+        offsets, flip = self.make_places()
+        assert input.shape == self.shape
+        values = reference.crop_at(input, offsets, self.size, flip, self.padding_mode, self.fill)
+        places = {"flip": flip, "padding_mode": self.padding_mode}
+        return Call(
+            OP,
+            functional.crop_at,
+            input,
+            base,
+            LAYOUTS[self.layout](self.shape)[1],
+            (offsets, self.size),
+            {**places, "fill": self.fill},
+            empty_like_images(input, tuple(values.shape), self.crops is not None).copy_(values),
+            ADJOINT,
+            (offsets, self.image_size),
+            places,
+            sources=partial(reference.crop_at_sources, self.shape, offsets, self.size, flip, self.padding_mode),
+            derivatives=self.derivatives,
+            opcheck=self.opcheck,
+        )
+
+    def also(self, call: Call) -> None:
+        fallback = partial(by_fallback, OP.default, call.input, *call.arguments)
+        assert_same(fallback(**call.options), call.expected)
+        write = partial(by_fallback, OP.out, call.input, *call.arguments, **call.options)
+        check_writes_everywhere(call.expected, lambda out: write(out=out), ("sliced",))
+
+
+def empty_like_images(images: Tensor, shape: Shape, several: bool) -> Tensor:
+    """A tensor of the images' memory format; several crops of an image count as images."""
+    memory_format = suggest_memory_format(images)
+    if not several:
+        return torch.empty(shape, dtype=images.dtype, memory_format=memory_format)
+    flat = torch.empty((shape[0] * shape[1], *shape[2:]), dtype=images.dtype, memory_format=memory_format)
+    return flat.as_strided(shape, (flat.stride(0) * max(shape[1], 1), *flat.stride()))
+
 
 DTYPES = (
     torch.uint8,

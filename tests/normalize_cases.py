@@ -4,9 +4,14 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+import reference
 import torch
-from op_tester import LAYOUTS
+from op_tester import LAYOUTS, OUT_LAYOUTS, Call, Shape, View, by_fallback, check_writes_everywhere
 from torch import Tensor
+
+from torchcrop_fast import functional
+
+OPS = torch.ops.torchcrop_fast
 
 BORDERS = ("constant", "replicate", "reflect", "symmetric", "circular")
 IN_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
@@ -41,12 +46,73 @@ class Case:
         fields = (self.shape, self.size, self.crops, self.flip, self.padding_mode, self.dtype, self.out_dtype)
         return f"{fields}{self.order}-{self.layout}-{self.memory_format}".replace("torch.", "").replace(" ", "")
 
-    def make_input(self) -> Tensor:
-        n, c, h, w = self.shape
-        base_shape, view = LAYOUTS[self.layout](self.shape if self.order == "CHW" else (n, h, w, c))
+    def make_base(self) -> Tensor:
+        base_shape, _ = self.in_memory
         if self.dtype == torch.uint8:
-            return view(torch.randint(256, base_shape, dtype=torch.uint8))
-        return view(torch.randn(base_shape).to(self.dtype))
+            return torch.randint(256, base_shape, dtype=torch.uint8)
+        return torch.randn(base_shape).to(self.dtype)
+
+    @property
+    def in_memory(self) -> tuple[Shape, View]:
+        n, c, h, w = self.shape
+        return LAYOUTS[self.layout](self.shape if self.order == "CHW" else (n, h, w, c))
+
+    def make_input(self) -> Tensor:
+        return self.in_memory[1](self.make_base())
+
+    def call(self) -> Call:
+        """What must come out is what comes out, once: also() says whether it is right."""
+        base = self.make_base()
+        input = self.in_memory[1](base)
+        offsets, flip = self.make_places()
+        options = {**self.options, "flip": flip}
+        adjoint_options = {name: options[name] for name in ("std", "flip", "layout", "padding_mode")}
+        return Call(
+            OPS.crop_mirror_normalize,
+            functional.crop_mirror_normalize,
+            input,
+            base,
+            self.in_memory[1],
+            (offsets, self.size),
+            options,
+            functional.crop_mirror_normalize(input, offsets, self.size, **options),
+            OPS._crop_mirror_normalize_adjoint,
+            (offsets, self.shape[2:]),
+            {**adjoint_options, "dtype": self.dtype},
+        )
+
+    def also(self, call: Call) -> None:
+        """Values as torchvision's in float64; low precision; strides; other devices' way."""
+        input, (offsets, size), result = call.input, call.arguments, call.expected
+        expected, tolerance = expect(input, self, offsets, call.options["flip"])
+        wide = call.function(input, offsets, size, **{**call.options, "dtype": torch.float32})
+        assert_near(wide, expected, tolerance)
+        assert (result.dtype, result.shape) == (self.out_dtype, expected.shape)
+        assert torch.equal(result, wide.to(self.out_dtype)), "not rounded from float32, once"
+        flat = torch.empty(result.shape[-3:], device="meta").unsqueeze(0).to(memory_format=self.memory_format)
+        assert result.stride()[-3:] == flat.stride()[1:] or result.numel() == 0
+
+        again = by_fallback(call.op.default, input, offsets, size, **call.options)
+        assert again.stride() == result.stride()
+        rounding = {torch.float32: 0.0, torch.float16: 2**-11, torch.bfloat16: 2**-8}[self.out_dtype]
+        assert_near(again, expected, tolerance + expected.abs() * rounding * 1.01 + (2**-24 if rounding else 0))
+
+        if self.shape[1] == 0:
+            assert torch.equal(call.function(input, offsets, size, **{**call.options, "fill": []}), result)
+
+        # Its own strides among others.
+        line = torch.full((result.numel() + 40,), -77.0, dtype=self.out_dtype)
+        wanted = line.clone()
+        out = torch.as_strided(line, result.shape, result.stride(), 19)
+        torch.as_strided(wanted, result.shape, result.stride(), 19).copy_(result)
+        call.run(input, out)
+        assert torch.equal(line, wanted)
+        check_writes_everywhere(result, lambda out: call.run(input, out), (*OUT_LAYOUTS, "channels_last"))
+
+    def rounded(self, numbers: Tensor) -> Tensor:
+        """How far from these another device's float32 may be: a multiply-add may round once or twice."""
+        ratios = [abs(m / s) for m, s in zip(self.options["mean"], self.options["std"], strict=True)]
+        return 2**-21 * (numbers.double().abs() + 2 * max(ratios, default=0))
 
     def make_places(self) -> tuple[Tensor | None, Tensor | None]:
         """Offsets and flip: the windows begin on the input or around it."""
@@ -69,8 +135,39 @@ class Case:
             "layout": self.order,
             "memory_format": self.memory_format,
             "padding_mode": self.padding_mode,
-            "fill": fill[:c] if self.fills else fill[:1],
+            "fill": list(fill[: c if self.fills and c else 1]),  # a list, and not empty: so TorchScript takes it
         }
+
+
+def channels(numbers: Any) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64).view(-1, 1, 1)
+
+
+def expect(input: Tensor, case: Case, offsets: Tensor | None, flip: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The values in float64, and how far from them a float32 may be."""
+    import torchvision.transforms.v2.functional as TF
+
+    images = input if case.order == "CHW" else input.permute(0, 3, 1, 2)
+    n, c, h, w = case.shape
+    if offsets is None:  # as torchvision rounds, which pads a smaller image first
+        indices = torch.arange(h * w, dtype=torch.int32).view(1, h, w) + 1
+        middle = TF.center_crop(indices, list(case.size))[0]
+        y, x = (int((middle.amax(1 - d) > 0).int().argmax()) for d in (0, 1))
+        first = int(middle[y, x]) - 1
+        offsets = torch.tensor([[first // w - y, first % w - x]]).expand(n, 2)
+    sources = reference.crop_at_sources((n, 1, h, w), offsets, case.size, flip, case.padding_mode).squeeze(-3)
+    pixels = TF.to_dtype(images, torch.float64, scale=True).transpose(0, 1).reshape(c, n * h * w)
+    fill = torch.tensor(case.options["fill"], dtype=torch.float64).expand(c) / (255 if input.dtype.itemsize == 1 else 1)
+    cropped = torch.cat([pixels, fill[:, None]], 1)[:, sources].movedim(0, -3)  # index -1 is the fill
+    expected = TF.normalize(cropped, list(MEAN[:c]), list(STD[:c]))
+    mean, std = channels(MEAN[:c]), channels(STD[:c])
+    return expected, 2**-22 * ((cropped / std).abs() + (mean / std).abs())
+
+
+def assert_near(result: Tensor, expected: Tensor, tolerance: Tensor) -> None:
+    assert result.shape == expected.shape
+    wrong = ~((result.double() - expected).abs() <= tolerance)
+    assert not wrong.any(), f"at {wrong.nonzero()[:3]}: got {result[wrong][:3]}, expected {expected[wrong][:3]}"
 
 
 CASES = [

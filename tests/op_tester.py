@@ -1,23 +1,15 @@
-"""One case of the pad op, and check_op(): all that must hold for it."""
+"""check_op(): all that must hold for one case of any op."""
 
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-import reference
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._C import DispatchKey
-from torch._prims_common import suggest_memory_format
 from torch.autograd import gradcheck, gradgradcheck
-
-from torchcrop_fast import functional
-
-OP = torch.ops.torchcrop_fast.pad
-ADJOINT = torch.ops.torchcrop_fast._pad_adjoint
 
 Shape = tuple[int, ...]
 View = Callable[[Tensor], Tensor]
@@ -76,63 +68,52 @@ OUT_LAYOUTS = ("contiguous", "sliced", "stepped", "permuted")
 
 
 @dataclass(frozen=True)
-class Case:
-    """A call of pad: an input of this shape, dtype and layout in memory, and the arguments."""
+class Call:
+    """The arguments of a case, and what the op must make of them."""
 
-    shape: Shape
-    pad: tuple[int, ...]
-    layout: str = "contiguous"
-    dtype: torch.dtype = torch.float32
-    value: complex | None = None
-    mode: str = "constant"
+    op: Any  # torch.ops.torchcrop_fast...
+    function: Callable[..., Tensor]  # of the same arguments
+    input: Tensor
+    base: Tensor  # the dense tensor that input is a view of,
+    view: View  # by this
+    arguments: tuple[Any, ...]  # but for input
+    options: dict[str, Any]  # those by keyword
+    expected: Tensor
+    adjoint: Any
+    adjoint_arguments: tuple[Any, ...]  # but for the gradient
+    adjoint_options: dict[str, Any] = field(default_factory=dict)
+    sources: Callable[[], Tensor] | None = None  # the input's element that each of the result's shows, -1 for the fill
     derivatives: bool = False  # check them numerically: slow, needs float64 or complex128
     opcheck: bool = False  # run torch.library.opcheck: slow
 
-    def __str__(self) -> str:
-        dtype = str(self.dtype).removeprefix("torch.")
-        shape = "x".join(map(str, self.shape))
-        border = self.value if self.mode == "constant" else self.mode
-        return f"{dtype}-{shape}-{self.layout}-pad{self.pad}-{border}".replace(" ", "")
-
-    @property
-    def padded_size(self) -> Shape:
-        """The input's sizes, of the dimensions that are padded."""
-        return self.shape[len(self.shape) - len(self.pad) // 2 :]
-
-    @property
-    def fill(self) -> complex:
-        return 0 if self.value is None else self.value
-
     def run(self, input: Tensor, out: Tensor | None = None) -> Tensor:
-        return functional.pad(input, self.pad, self.mode, self.value, out=out)
+        return self.function(input, *self.arguments, **self.options, out=out)
 
-    def expect(self, input: Tensor) -> Tensor:
-        if self.mode == "constant":
-            return torch.constant_pad_nd(input, self.pad, self.fill)
-        values = reference.repeat(input, self.pad, self.mode)
-        return torch.empty(values.shape, dtype=values.dtype, memory_format=self.memory_format(input)).copy_(values)
+    def run_op(self, input: Tensor) -> Tensor:
+        result: Tensor = self.op(input, *self.arguments, **self.options)
+        return result
 
-    def memory_format(self, input: Tensor) -> torch.memory_format:
-        """The result's where the border repeats elements. F.pad wraps around into a contiguous tensor."""
-        padded = len(self.pad) // 2
-        if self.mode == "circular" and padded in (1, 2, 3) and input.dim() - padded in (1, 2):
-            return torch.contiguous_format
-        return suggest_memory_format(input)
+    def others(self) -> Iterator[tuple[Tensor, Callable[[Tensor], "Call"]]]:
+        """Each other tensor among the arguments, and how to make the call with another in its place."""
+        for i, argument in enumerate(self.arguments):
+            if isinstance(argument, Tensor):
+                yield argument, lambda t, i=i: self._with(arguments=(*self.arguments[:i], t, *self.arguments[i + 1 :]))
+        for name, option in self.options.items():
+            if isinstance(option, Tensor):
+                yield option, lambda t, name=name: self._with(options={**self.options, name: t})
 
-    @property
-    def torch_takes(self) -> bool:
-        """Whether F.pad takes such a border, this dtype and rank, and that nothing is empty."""
-        padded = len(self.pad) // 2
-        result = [*self.shape]
-        for i in range(padded):
-            result[-1 - i] += self.pad[2 * i] + self.pad[2 * i + 1]
-        has_kernel = self.mode == "circular" or self.dtype in REFERENCE_DTYPES
-        return has_kernel and padded in (1, 2, 3) and len(self.shape) - padded in (1, 2) and 0 not in result
+    def _with(self, **changes: Any) -> "Call":
+        return Call(**{**vars(self), **changes})
 
 
-# Those that F.pad reflects and replicates.
-REFERENCE_DTYPES = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16}
-REFERENCE_DTYPES |= {torch.float32, torch.float64, torch.complex64, torch.complex128}
+class Case(Protocol):
+    """A row of a table: what to draw a call from. Random numbers come from torch's default generator, seeded."""
+
+    def call(self) -> Call:
+        """Draw the arguments."""
+
+    def also(self, call: Call) -> None:
+        """Check what holds for this op alone."""
 
 
 def random_bits(shape: Shape, dtype: torch.dtype) -> Tensor:
@@ -164,85 +145,110 @@ def assert_same(result: Tensor, expected: Tensor) -> None:
         assert torch.equal(bits(result.detach()), bits(expected.detach())), f"got {result}, expected {expected}"
 
 
-def check_op(case: Case) -> None:
-    """Run a case through every check that applies to it."""
-    torch.default_generator.manual_seed(0)  # torch.manual_seed costs more than all the rest
-    base_shape, view = LAYOUTS[case.layout](case.shape)
-    base = random_bits(base_shape, case.dtype)
-    input = view(base)
-    assert input.shape == case.shape
-    before, version = bits(base).clone(), input._version
-    expected = case.expect(input)
-
-    for check in CHECKS:
-        check(case, input, expected)
-
-    assert torch.equal(bits(base), before), "the input was changed"
-    assert input._version == version
+def assert_values(result: Tensor, expected: Tensor) -> None:
+    """The same but for how it lies in memory."""
+    assert result.dtype == expected.dtype
+    assert result.shape == expected.shape
+    assert torch.equal(bits(result.detach()), bits(expected.detach())), f"got {result}, expected {expected}"
 
 
-def _check_result(case: Case, input: Tensor, expected: Tensor) -> None:
-    result = case.run(input)
-    assert_same(result, expected)
-    if case.mode == "constant":
-        assert reference.to_bytes(result) == reference.to_bytes(reference.pad(input, case.pad, case.fill))
-    elif case.torch_takes:
-        assert_same(result, F.pad(input, case.pad, case.mode))
-    assert result._base is None
-    if result.numel() > 0:
-        storage = result.untyped_storage()
-        assert storage.nbytes() == result.numel() * result.itemsize
-        assert storage.data_ptr() != input.untyped_storage().data_ptr()
-    assert not result.requires_grad
-
-
-def _check_other_entries(case: Case, input: Tensor, expected: Tensor) -> None:
-    assert_same(OP(input, case.pad, case.mode, case.value), expected)
-    assert_same(functional.pad(input, list(case.pad), mode=case.mode, value=case.value), expected)
-    if case.value is None and case.mode == "constant":
-        assert_same(functional.crop(input, [-entry for entry in case.pad]), expected)
-
-
-def _check_out(case: Case, input: Tensor, expected: Tensor) -> None:
-    for layout in OUT_LAYOUTS:
-        base_shape, view = LAYOUTS[layout](expected.shape)
+def check_writes_everywhere(
+    expected: Tensor,
+    write: Callable[[Tensor], Any],
+    layouts: tuple[str, ...] = OUT_LAYOUTS,
+    to_device: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    from_device: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> None:
+    """What write(out) does: out becomes what is expected, whatever its layout, and nothing around it changes."""
+    for layout in layouts:
+        base_shape, view = LAYOUTS[layout](tuple(expected.shape))
         # Random bits all over: those between and around out's elements must stay, out's own must not shine through.
-        base = random_bits(base_shape, case.dtype)
-        wanted = base.clone()
-        view(wanted).copy_(expected)
-        out = view(base)
+        base = random_bits(base_shape, expected.dtype)
+        on_device = to_device(base.clone())
+        view(base).copy_(expected)
+        out = view(on_device)
         strides, version = out.stride(), out._version
-        assert case.run(input, out) is out
+        write(out)
         assert out.shape == expected.shape
         assert out.stride() == strides
-        assert out._version == version + 1
-        assert torch.equal(bits(base), bits(wanted)), f"wrong in or around a {layout} out"
+        assert out._version >= version
+        assert torch.equal(bits(from_device(on_device)), bits(base)), f"wrong in or around a {layout} out"
 
 
-def _check_lazy_views(case: Case, input: Tensor, expected: Tensor) -> None:
-    if case.dtype.is_complex:
-        _check_lazy_view(case, input, expected, torch.conj)
-    if _has_kernel(torch.neg, case.dtype):
-        _check_lazy_view(case, input, expected, torch._neg_view)
-    if case.dtype != torch.float8_e8m0fnu:  # it has no zero
-        zero = torch._efficientzerotensor(case.shape, dtype=case.dtype)
-        assert_same(case.run(zero), case.expect(zero if case.mode == "constant" else zero.clone()))
+def to_meta(tensor: Any) -> Any:
+    """The same tensor without data; anything else as it is."""
+    if not isinstance(tensor, Tensor):
+        return tensor
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
-def _check_lazy_view(case: Case, input: Tensor, expected: Tensor, view: View) -> None:
-    seen = view(input)
-    if case.mode != "constant":  # torch's own negation quiets some NaNs, by how they lie in memory
-        seen = seen.resolve_conj().resolve_neg()
-    expected_of_view = case.expect(seen)
-    assert_same(case.run(view(input)), expected_of_view)
-    for argument, wanted in ((input, expected), (view(input), expected_of_view)):
-        out = view(torch.full_like(expected, 1))
+def check_op(case: Case) -> None:
+    """Run a case through every check that applies to it."""
+    torch.default_generator.manual_seed(getattr(case, "seed", 0))  # torch.manual_seed costs more than all the rest
+    call = case.call()
+    before = bits(call.base).clone(), [other.clone() for other, _ in call.others()]
+    version = call.input._version
+
+    for check in CHECKS:
+        check(call)
+    case.also(call)
+
+    assert torch.equal(bits(call.base), before[0]), "the input was changed"
+    assert call.input._version == version
+    for (other, _), was in zip(call.others(), before[1], strict=True):
+        assert torch.equal(other, was), "an argument was changed"
+
+
+def _check_result(call: Call) -> None:
+    for result in (call.run(call.input), call.run_op(call.input)):
+        assert_same(result, call.expected)
+        assert result._base is None
+        assert not result.requires_grad
+        if result.numel() > 0:
+            storage = result.untyped_storage()
+            assert storage.nbytes() == result.numel() * result.itemsize
+            assert storage.data_ptr() != call.input.untyped_storage().data_ptr()
+
+
+def _check_out(call: Call) -> None:
+    def write(out: Tensor) -> Tensor:
         version = out._version
-        assert case.run(argument, out) is out
-        copied = view(torch.zeros_like(expected)).copy_(wanted)  # torch's own negation quiets some NaNs
+        result = call.run(call.input, out)
+        assert result is out
+        assert out._version == version + 1
+        return result
+
+    check_writes_everywhere(call.expected, write)
+
+
+def _check_lazy_views(call: Call) -> None:
+    if call.input.dtype.is_complex:
+        _check_lazy_view(call, torch.conj)
+    if _has_kernel(torch.neg, call.input.dtype):
+        _check_lazy_view(call, torch._neg_view)
+    for other, with_other in call.others():
+        if other.dtype == torch.int64:
+            minus = torch._neg_view(-other)
+            assert minus.is_neg()
+            assert_same(with_other(minus).run(call.input), call.expected)
+            out = torch.empty_like(call.expected)
+            with_other(minus).run(call.input, out)
+            assert_values(out, call.expected)
+
+
+def _check_lazy_view(call: Call, view: View) -> None:
+    expected_of_view = call.run(view(call.input).resolve_conj().resolve_neg())
+    assert_same(call.run(view(call.input)), expected_of_view)
+    if not _has_kernel(view, call.expected.dtype):
+        return
+    for argument, wanted in ((call.input, call.expected), (view(call.input), expected_of_view)):
+        out = view(torch.full_like(call.expected, 1))
+        version = out._version
+        assert call.run(argument, out) is out
+        copied = view(torch.zeros_like(call.expected)).copy_(wanted)  # torch's own negation quiets some NaNs
         assert torch.equal(bits(out), bits(copied))
-        assert out.is_conj() == view(input).is_conj()
-        assert out.is_neg() == view(input).is_neg()
+        assert out.is_conj() == copied.is_conj()
+        assert out.is_neg() == copied.is_neg()
         assert out._version == version + 1
 
 
@@ -255,20 +261,20 @@ def _has_kernel(function: Callable[[Tensor], Tensor], dtype: torch.dtype) -> boo
     return True
 
 
-def _check_contexts(case: Case, input: Tensor, expected: Tensor) -> None:
+def _check_contexts(call: Call) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert_same(case.run(input), expected)
+        assert_same(call.run(call.input), call.expected)
     with torch.no_grad():
-        assert_same(case.run(input), expected)
+        assert_same(call.run(call.input), call.expected)
     with torch.device("cpu"):  # a mode that sees each call
-        assert_same(case.run(input), expected)
+        assert_same(call.run(call.input), call.expected)
     with torch.inference_mode():
-        result = case.run(input)
+        result = call.run(call.input)
         assert result.is_inference()
-        assert_same(result, expected)
-        out = torch.empty_like(expected)
-        assert case.run(input, out) is out
-        assert torch.equal(bits(out), bits(expected))
+        assert_same(result, call.expected)
+        out = torch.empty_like(call.expected)
+        assert call.run(call.input, out) is out
+        assert_values(out, call.expected)
 
 
 class Tagged(Tensor):
@@ -282,74 +288,54 @@ class Tagged(Tensor):
         return super().__torch_function__(func, types, args, kwargs or {})
 
 
-def _check_subclasses(case: Case, input: Tensor, expected: Tensor) -> None:
+def _check_subclasses(call: Call) -> None:
     Tagged.calls.clear()
-    result = case.run(input.as_subclass(Tagged))
-    assert len(Tagged.calls) == 1
+    result = call.run(call.input.as_subclass(Tagged))
+    assert Tagged.calls == [call.function]
     assert type(result) is Tagged
-    assert_same(result.as_subclass(Tensor), expected)
+    assert_same(result.as_subclass(Tensor), call.expected)
+
+    for other, with_other in call.others():
+        Tagged.calls.clear()
+        result = with_other(other.as_subclass(Tagged)).run(call.input)
+        assert Tagged.calls == [call.function]
+        assert_same(result.as_subclass(Tensor), call.expected)
 
     Tagged.calls.clear()
-    out = torch.empty_like(expected).as_subclass(Tagged)
-    assert case.run(input, out) is out
-    assert len(Tagged.calls) == 1
-    assert torch.equal(bits(out.as_subclass(Tensor)), bits(expected))
+    out = torch.empty_like(call.expected).as_subclass(Tagged)
+    assert call.run(call.input, out) is out
+    assert Tagged.calls == [call.function]
+    assert_values(out.as_subclass(Tensor), call.expected)
 
-    parameter = nn.Parameter(input, requires_grad=False)
-    assert_same(case.run(parameter), expected)
-
-    if input.dim() >= 3:
-        from torchvision import tv_tensors
-
-        image = tv_tensors.Image(input)
-        assert type(case.run(image)) is type(torch.constant_pad_nd(image, ()))
-        with tv_tensors.set_return_type("TVTensor"):
-            result = case.run(image)
-            assert type(result) is type(torch.constant_pad_nd(image, ()))
-        assert_same(result.as_subclass(Tensor), expected)
+    assert_same(call.run(nn.Parameter(call.input, requires_grad=False)), call.expected)
 
 
-def _check_empty_batch(case: Case, input: Tensor, expected: Tensor) -> None:
-    if len(case.pad) < 2 * input.dim():
-        assert_same(case.run(input[:0]), case.expect(input[:0]))
-
-
-def _check_meta(case: Case, input: Tensor, expected: Tensor) -> None:
-    meta = torch.empty_strided(input.shape, input.stride(), dtype=case.dtype, device="meta")
-    result = case.run(meta)
-    assert_same(result, torch.empty_strided(expected.shape, expected.stride(), dtype=case.dtype, device="meta"))
-    out = torch.empty_strided(expected.shape, expected.stride(), dtype=case.dtype, device="meta")
-    assert case.run(meta, out) is out
-    assert_same(out, result)
+def _check_meta(call: Call) -> None:
+    arguments = [to_meta(argument) for argument in (call.input, *call.arguments)]
+    options = {name: to_meta(option) for name, option in call.options.items()}
+    expected = to_meta(call.expected)
+    assert_same(call.function(*arguments, **options), expected)
+    for out in (to_meta(call.expected), torch.empty(0, dtype=expected.dtype, device="meta")):
+        assert call.function(*arguments, **options, out=out) is out
+        assert out.shape == expected.shape
 
 
 @functools.cache
-def _scripted() -> Callable[..., Tensor]:
-    return torch.jit.script(functional.pad)
+def _scripted(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.jit.script(function)
 
 
-def _check_scripted(case: Case, input: Tensor, expected: Tensor) -> None:
-    assert_same(_scripted()(input, case.pad, case.mode, case.value), expected)
-    out = torch.empty_like(expected)
-    _scripted()(input, case.pad, case.mode, case.value, out)
-    assert_same(out, expected)
+def _check_scripted(call: Call) -> None:
+    scripted = _scripted(call.function)
+    assert_same(scripted(call.input, *call.arguments, **call.options), call.expected)
+    out = torch.empty_like(call.expected)
+    scripted(call.input, *call.arguments, **call.options, out=out)
+    assert_same(out, call.expected)
 
 
 def by_fallback(op: Any, *args: Any, **kwargs: Any) -> Any:
     """What other devices run: the op in terms of ATen's."""
     return op._op_dk(DispatchKey.CompositeExplicitAutograd, *args, **kwargs)
-
-
-def _check_fallback(case: Case, input: Tensor, expected: Tensor) -> None:
-    if case.mode == "constant":  # it is ATen's pad
-        return
-    assert_same(by_fallback(OP.default, input, case.pad, case.mode), expected)
-    base_shape, view = LAYOUTS["sliced"](tuple(expected.shape))
-    base = random_bits(base_shape, case.dtype)
-    wanted = base.clone()
-    view(wanted).copy_(expected)
-    by_fallback(OP.out, input, case.pad, case.mode, out=view(base))
-    assert torch.equal(bits(base), bits(wanted))
 
 
 def whole_numbers(shape: Shape, dtype: torch.dtype) -> Tensor:
@@ -358,65 +344,54 @@ def whole_numbers(shape: Shape, dtype: torch.dtype) -> Tensor:
     return numbers * (1 - 2j) if dtype.is_complex else numbers
 
 
-def _check_adjoint(case: Case, input: Tensor, expected: Tensor) -> None:
-    if case.mode == "constant" or not (case.dtype.is_complex or case.dtype.is_floating_point):
+def adds_up(dtype: torch.dtype) -> bool:
+    """Whether torch has arithmetic for gradients of this dtype."""
+    is_float = dtype.is_floating_point or dtype.is_complex
+    return is_float and dtype.itemsize > 1 and dtype != torch.complex32
+
+
+def _check_gradient(call: Call) -> None:
+    dtype = call.input.dtype
+    if call.sources is None or not adds_up(dtype):
         return
-    if case.dtype.itemsize == 1 or case.dtype == torch.complex32:  # torch has no arithmetic for these
-        return
-    # Autograd through an indexing that sees the same elements. Sums are exact, and rounded once.
-    wide = torch.complex128 if case.dtype.is_complex else torch.float64
-    looked_up = torch.zeros(case.shape, dtype=wide, requires_grad=True)
-    seen = looked_up.flatten()[reference.repeat_sources(case.shape, case.pad, case.mode)]
-    leaf = nn.Parameter(input)
-    result = case.run(leaf)
-    assert_same(result, expected)
+    # Autograd through an indexing that shows the same elements. Sums are exact, and rounded once.
+    wide = torch.complex128 if dtype.is_complex else torch.float64
+    looked_up = torch.zeros(call.input.shape, dtype=wide, requires_grad=True)
+    shown = torch.cat([looked_up.flatten(), torch.zeros(1, dtype=wide)])[call.sources()]
+    leaf = nn.Parameter(call.input)
+    result = call.run(leaf)
+    assert_same(result, call.expected)
+    arguments, options = call.adjoint_arguments, call.adjoint_options
     for layout in ("contiguous", "channels_last", "permuted", "expanded"):
-        if layout == "channels_last" and len(case.shape) < 3:
+        if layout == "channels_last" and result.dim() < 3:
             continue
-        upstream_shape, view = LAYOUTS[layout](tuple(expected.shape))
-        upstream = view(whole_numbers(upstream_shape, case.dtype))
+        upstream_shape, view = LAYOUTS[layout](tuple(result.shape))
+        upstream = view(whole_numbers(upstream_shape, dtype))
         (gradient,) = torch.autograd.grad(result, leaf, upstream, retain_graph=True)
-        (wanted,) = torch.autograd.grad(seen, looked_up, upstream.to(wide), retain_graph=True)
-        wanted = wanted.to(case.dtype).contiguous(memory_format=suggest_memory_format(upstream))
-        assert torch.equal(gradient, wanted)
-        adjoint = ADJOINT(upstream, case.pad, case.padded_size, case.mode)
-        assert torch.equal(adjoint, wanted)
-        if any(entry > 0 for entry in case.pad):
-            assert gradient.stride() == adjoint.stride()
-        meta = torch.empty_strided(upstream.shape, upstream.stride(), dtype=case.dtype, device="meta")
-        meta = ADJOINT(meta, case.pad, case.padded_size, case.mode)
-        fallback = by_fallback(ADJOINT.default, upstream, case.pad, case.padded_size, case.mode)
+        (wanted,) = torch.autograd.grad(shown, looked_up, upstream.to(wide), retain_graph=True)
+        assert gradient.dtype == dtype
+        assert torch.equal(gradient, wanted.to(dtype))
+
+        adjoint = call.adjoint(upstream, *arguments, **options)
+        assert torch.equal(adjoint, gradient)
+        meta = call.adjoint(
+            to_meta(upstream), *map(to_meta, arguments), **{name: to_meta(option) for name, option in options.items()}
+        )
+        fallback = by_fallback(call.adjoint.default, upstream, *arguments, **options)
         assert adjoint.stride() == meta.stride() == fallback.stride()
-        assert adjoint.stride() == torch.empty(case.shape, memory_format=suggest_memory_format(upstream)).stride()
-        if case.dtype not in (torch.float16, torch.bfloat16):  # there ATen rounds each sum
+        if dtype not in (torch.float16, torch.bfloat16):  # there ATen rounds each sum
             assert torch.equal(fallback, adjoint)
 
 
-def _check_gradient(case: Case, input: Tensor, expected: Tensor) -> None:
-    if case.mode != "constant" or not (case.dtype.is_floating_point or case.dtype.is_complex):
+def _check_derivatives(call: Call) -> None:
+    if not call.derivatives:
         return
-    leaf = nn.Parameter(input)
-    results = case.run(leaf), case.expect(leaf)
-    for result in results:
-        assert_same(result, expected)
-        assert result.requires_grad
-    for layout in ("contiguous", "permuted", "expanded"):
-        upstream_shape, view = LAYOUTS[layout](expected.shape)
-        upstream = view(random_bits(upstream_shape, case.dtype))
-        gradient, wanted = (torch.autograd.grad(result, leaf, upstream, retain_graph=True)[0] for result in results)
-        assert_same(gradient, wanted)
-
-
-def _check_derivatives(case: Case, input: Tensor, expected: Tensor) -> None:
-    if not case.derivatives:
-        return
-    base_shape, view = LAYOUTS[case.layout](case.shape)
-    base = torch.randn(base_shape, dtype=case.dtype, requires_grad=True)
+    base = torch.randn(call.base.shape, dtype=call.base.dtype, requires_grad=True)
 
     def function(base: Tensor) -> Tensor:
-        return case.run(view(base))
+        return call.run(call.view(base))
 
-    if expected.numel() > 0:  # gradcheck's own forward check cannot do without
+    if call.expected.numel() > 0:  # gradcheck's own forward check cannot do without
         gradcheck(
             function,
             (base,),
@@ -429,34 +404,28 @@ def _check_derivatives(case: Case, input: Tensor, expected: Tensor) -> None:
     gradgradcheck(function, (base,), check_batched_grad=True, check_fwd_over_rev=True, check_rev_over_rev=True)
 
 
-def _check_opcheck(case: Case, input: Tensor, expected: Tensor) -> None:
-    if not case.opcheck:
+def _check_opcheck(call: Call) -> None:
+    if not call.opcheck:
         return
-    if case.mode != "constant":  # NaNs are not equal, to opcheck
-        base_shape, view = LAYOUTS[case.layout](case.shape)
-        input = view(whole_numbers(base_shape, case.dtype))
-        expected = case.expect(input)
-    arguments = (input.detach(), case.pad, case.mode, case.value)
-    torch.library.opcheck(OP.default, arguments)
-    torch.library.opcheck(OP.out, arguments, {"out": torch.empty_like(expected)})
-    if case.dtype.is_floating_point or case.dtype.is_complex:
-        torch.library.opcheck(OP.default, (nn.Parameter(input), *arguments[1:]))
-        for grad in (expected.detach(), nn.Parameter(expected)):
-            torch.library.opcheck(ADJOINT.default, (grad, case.pad, case.padded_size, case.mode))
+    input = call.view(whole_numbers(tuple(call.base.shape), call.base.dtype))  # NaNs are not equal, to opcheck
+    torch.library.opcheck(call.op.default, (input, *call.arguments), call.options)
+    out = torch.empty_like(call.expected)
+    torch.library.opcheck(call.op.out, (input, *call.arguments), {**call.options, "out": out})
+    if adds_up(call.input.dtype):
+        torch.library.opcheck(call.op.default, (nn.Parameter(input), *call.arguments), call.options)
+        windows = whole_numbers(tuple(call.expected.shape), call.input.dtype)
+        for grad in (windows, nn.Parameter(windows)):
+            torch.library.opcheck(call.adjoint.default, (grad, *call.adjoint_arguments), call.adjoint_options)
 
 
-CHECKS: tuple[Callable[[Case, Tensor, Tensor], None], ...] = (
+CHECKS: tuple[Callable[[Call], None], ...] = (
     _check_result,
-    _check_other_entries,
     _check_out,
     _check_lazy_views,
     _check_contexts,
     _check_subclasses,
-    _check_empty_batch,
     _check_meta,
     _check_scripted,
-    _check_fallback,
-    _check_adjoint,
     _check_gradient,
     _check_derivatives,
     _check_opcheck,

@@ -1,9 +1,147 @@
-"""The tables of cases of the pad op: all dtypes, layouts and kinds of pads."""
+"""One case of the pad op, and the tables of them: all dtypes, layouts and kinds of pads."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 
+import reference
 import torch
-from op_tester import LAYOUTS, Case, Shape
+import torch.nn.functional as F
+from op_tester import LAYOUTS, Call, Shape, assert_same, by_fallback, check_writes_everywhere, random_bits
+from torch import Tensor, nn
+from torch._prims_common import suggest_memory_format
+
+from torchcrop_fast import functional
+
+OP = torch.ops.torchcrop_fast.pad
+ADJOINT = torch.ops.torchcrop_fast._pad_adjoint
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call of pad: an input of this shape, dtype and layout in memory, and the arguments."""
+
+    shape: Shape
+    pad: tuple[int, ...]
+    layout: str = "contiguous"
+    dtype: torch.dtype = torch.float32
+    value: complex | None = None
+    mode: str = "constant"
+    derivatives: bool = False
+    opcheck: bool = False
+
+    def __str__(self) -> str:
+        dtype = str(self.dtype).removeprefix("torch.")
+        shape = "x".join(map(str, self.shape))
+        border = self.value if self.mode == "constant" else self.mode
+        return f"{dtype}-{shape}-{self.layout}-pad{self.pad}-{border}".replace(" ", "")
+
+    @property
+    def padded_size(self) -> Shape:
+        """The input's sizes, of the dimensions that are padded."""
+        return self.shape[len(self.shape) - len(self.pad) // 2 :]
+
+    @property
+    def fill(self) -> complex:
+        return 0 if self.value is None else self.value
+
+    def expect(self, input: Tensor) -> Tensor:
+        if self.mode == "constant":
+            return torch.constant_pad_nd(input, self.pad, self.fill)
+        values = reference.repeat(input, self.pad, self.mode)
+        return torch.empty(values.shape, dtype=values.dtype, memory_format=self.memory_format(input)).copy_(values)
+
+    def memory_format(self, input: Tensor) -> torch.memory_format:
+        """The result's where the border repeats elements. F.pad wraps around into a contiguous tensor."""
+        padded = len(self.pad) // 2
+        if self.mode == "circular" and padded in (1, 2, 3) and input.dim() - padded in (1, 2):
+            return torch.contiguous_format
+        return suggest_memory_format(input)
+
+    @property
+    def torch_takes(self) -> bool:
+        """Whether F.pad takes such a border, this dtype and rank, and that nothing is empty."""
+        padded = len(self.pad) // 2
+        result = [*self.shape]
+        for i in range(padded):
+            result[-1 - i] += self.pad[2 * i] + self.pad[2 * i + 1]
+        has_kernel = self.mode == "circular" or self.dtype in REFERENCE_DTYPES
+        return has_kernel and padded in (1, 2, 3) and len(self.shape) - padded in (1, 2) and 0 not in result
+
+    def run(self, input: Tensor, out: Tensor | None = None) -> Tensor:
+        return functional.pad(input, self.pad, self.mode, self.value, out=out)
+
+    def call(self) -> Call:
+        base_shape, view = LAYOUTS[self.layout](self.shape)
+        base = random_bits(base_shape, self.dtype)
+        input = view(base)
+        assert input.shape == self.shape
+        repeats = self.mode != "constant"
+        return Call(
+            OP,
+            functional.pad,
+            input,
+            base,
+            view,
+            (self.pad, self.mode, self.value),
+            {},
+            self.expect(input),
+            ADJOINT,
+            (self.pad, self.padded_size, self.mode),
+            sources=partial(reference.repeat_sources, self.shape, self.pad, self.mode) if repeats else None,
+            derivatives=self.derivatives,
+            opcheck=self.opcheck,
+        )
+
+    def also(self, call: Call) -> None:
+        input, expected = call.input, call.expected
+        if self.mode == "constant":
+            assert reference.to_bytes(expected) == reference.to_bytes(reference.pad(input, self.pad, self.fill))
+        elif self.torch_takes:
+            assert_same(expected, F.pad(input, self.pad, self.mode))
+        assert_same(functional.pad(input, list(self.pad), mode=self.mode, value=self.value), expected)
+        if self.value is None and self.mode == "constant":
+            assert_same(functional.crop(input, [-entry for entry in self.pad]), expected)
+        arguments = (self.pad, self.mode, self.value)
+        assert_same(by_fallback(OP.default, input, *arguments), expected)
+        check_writes_everywhere(expected, lambda out: by_fallback(OP.out, input, *arguments, out=out), ("sliced",))
+        if self.dtype != torch.float8_e8m0fnu:  # it has no zero
+            zero = torch._efficientzerotensor(self.shape, dtype=self.dtype)
+            assert_same(call.run(zero), self.expect(zero if self.mode == "constant" else zero.clone()))
+        if len(self.pad) < 2 * input.dim():
+            assert_same(call.run(input[:0]), self.expect(input[:0]))
+        if input.dim() >= 3:
+            self._check_images(call)
+        if self.mode == "constant" and (self.dtype.is_floating_point or self.dtype.is_complex):
+            self._check_moved_gradient(call)
+
+    def _check_images(self, call: Call) -> None:
+        from torchvision import tv_tensors
+
+        image = tv_tensors.Image(call.input)
+        assert type(call.run(image)) is type(torch.constant_pad_nd(image, ()))
+        with tv_tensors.set_return_type("TVTensor"):
+            result = call.run(image)
+            assert type(result) is type(torch.constant_pad_nd(image, ()))
+        assert_same(result.as_subclass(Tensor), call.expected)
+
+    def _check_moved_gradient(self, call: Call) -> None:
+        """Of a constant border gradients are only moved: each bit is that of torch's."""
+        leaf = nn.Parameter(call.input)
+        results = call.run(leaf), self.expect(leaf)
+        for result in results:
+            assert_same(result, call.expected)
+            assert result.requires_grad
+        for layout in ("contiguous", "permuted", "expanded"):
+            upstream_shape, view = LAYOUTS[layout](tuple(call.expected.shape))
+            upstream = view(random_bits(upstream_shape, self.dtype))
+            gradient, wanted = (torch.autograd.grad(result, leaf, upstream, retain_graph=True)[0] for result in results)
+            assert_same(gradient, wanted)
+
+
+# Those that F.pad reflects and replicates.
+REFERENCE_DTYPES = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16}
+REFERENCE_DTYPES |= {torch.float32, torch.float64, torch.complex64, torch.complex128}
 
 nan, inf = float("nan"), float("inf")
 

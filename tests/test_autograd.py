@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from op_tester import LAYOUTS, Case, assert_same, check_op
+from op_tester import LAYOUTS, assert_same, check_op
+from pad_cases import Case
 from torch import Tensor
 from torch._dynamo import compiled_autograd
 from torch.autograd import forward_ad

@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from crop_at_cases import CASE_LAYOUTS, CASES, DERIVATIVE_CASES, DTYPES, LARGE_CASES, fills
-from crop_at_tester import ADJOINT, BORDERS, OP, CropAtCase, check_crop_at
+from crop_at_cases import (
+    ADJOINT,
+    BORDERS,
+    CASE_LAYOUTS,
+    CASES,
+    DERIVATIVE_CASES,
+    DTYPES,
+    LARGE_CASES,
+    OP,
+    CropAtCase,
+    fills,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_tester import LAYOUTS, assert_same, bits, random_bits
+from op_tester import LAYOUTS, assert_same, bits, check_op, random_bits
 from torch import Tensor
 from torch._C import DispatchKey
 from torch._dynamo import compiled_autograd
@@ -161,7 +171,7 @@ def test_several_crops_of_each_image() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: CropAtCase) -> None:
-    check_crop_at(case)
+    check_op(case)
 
 
 @st.composite
@@ -190,7 +200,7 @@ def cases(draw: st.DrawFn) -> CropAtCase:
 @given(cases())
 @settings(max_examples=600, deadline=None)
 def test_property_all_that_holds_for_a_case(case: CropAtCase) -> None:
-    check_crop_at(case)
+    check_op(case)
 
 
 # Shape, memory format, how many crops, strides of the result of 4 x 5 (x 2).
@@ -275,7 +285,7 @@ def test_low_precision_gradients_are_rounded_once() -> None:
 
 @pytest.mark.parametrize("case", DERIVATIVE_CASES, ids=str)
 def test_derivatives(case: CropAtCase) -> None:
-    check_crop_at(case)
+    check_op(case)
 
 
 OPCHECK_CASES = [
@@ -293,7 +303,7 @@ ignore_grad_of_non_leaf = pytest.mark.filterwarnings("ignore:The .grad attribute
 @pytest.mark.parametrize("case", OPCHECK_CASES, ids=str)
 @ignore_grad_of_non_leaf
 def test_opcheck(case: CropAtCase) -> None:
-    check_crop_at(case)
+    check_op(case)
 
 
 SIZE = (3, 6)

@@ -14,11 +14,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
 import torch
 import torchvision.transforms.v2.functional as TF
-from normalize_cases import BORDERS, CASES, FORMATS, IN_DTYPES, MEAN, OUT_DTYPES, STD, Case, random_case
-from op_tester import LAYOUTS, OUT_LAYOUTS, assert_same
+from normalize_cases import (
+    BORDERS,
+    CASES,
+    FORMATS,
+    IN_DTYPES,
+    MEAN,
+    OUT_DTYPES,
+    STD,
+    Case,
+    assert_near,
+    channels,
+    expect,
+    random_case,
+)
+from op_tester import assert_same, check_op
 from torch import Tensor
 from torch._C import DispatchKey
 from torch._dynamo import compiled_autograd
@@ -38,85 +50,13 @@ def raises_exactly(kind: type[BaseException], text: str) -> Any:
     return pytest.raises(kind, match=f"^{re.escape(text)}$")
 
 
-def channels(numbers: Any) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float64).view(-1, 1, 1)
-
-
 def by_fallback(*arguments: Any, **options: Any) -> Tensor:
     return OP.default._op_dk(DispatchKey.CompositeExplicitAutograd, *arguments, **options)
 
 
-def expect(input: Tensor, case: Case, offsets: Tensor | None, flip: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The values in float64, and how far from them a float32 may be."""
-    images = input if case.order == "CHW" else input.permute(0, 3, 1, 2)
-    n, c, h, w = case.shape
-    if offsets is None:  # as torchvision rounds, which pads a smaller image first
-        indices = torch.arange(h * w, dtype=torch.int32).view(1, h, w) + 1
-        middle = TF.center_crop(indices, list(case.size))[0]
-        y, x = (int((middle.amax(1 - d) > 0).int().argmax()) for d in (0, 1))
-        first = int(middle[y, x]) - 1
-        offsets = torch.tensor([[first // w - y, first % w - x]]).expand(n, 2)
-    sources = reference.crop_at_sources((n, 1, h, w), offsets, case.size, flip, case.padding_mode).squeeze(-3)
-    pixels = TF.to_dtype(images, torch.float64, scale=True).transpose(0, 1).reshape(c, n * h * w)
-    fill = torch.tensor(case.options["fill"], dtype=torch.float64).expand(c) / (255 if input.dtype.itemsize == 1 else 1)
-    cropped = torch.cat([pixels, fill[:, None]], 1)[:, sources].movedim(0, -3)  # index -1 is the fill
-    expected = TF.normalize(cropped, list(MEAN[:c]), list(STD[:c]))
-    mean, std = channels(MEAN[:c]), channels(STD[:c])
-    return expected, 2**-22 * ((cropped / std).abs() + (mean / std).abs())
-
-
-def assert_near(result: Tensor, expected: Tensor, tolerance: Tensor) -> None:
-    assert result.shape == expected.shape
-    wrong = ~((result.double() - expected).abs() <= tolerance)
-    assert not wrong.any(), f"at {wrong.nonzero()[:3]}: got {result[wrong][:3]}, expected {expected[wrong][:3]}"
-
-
-def check(case: Case) -> None:
-    """Values, dtype and strides; low precision; other devices' way; with out."""
-    torch.default_generator.manual_seed(case.seed)
-    input = case.make_input()
-    offsets, flip = case.make_places()
-    before = input.clone()
-    expected, tolerance = expect(input, case, offsets, flip)
-    options = {**case.options, "flip": flip}
-    result = crop_mirror_normalize(input, offsets, case.size, **options)
-    wide = crop_mirror_normalize(input, offsets, case.size, **{**options, "dtype": torch.float32})
-    assert_near(wide, expected, tolerance)
-    assert (result.dtype, result.shape) == (case.out_dtype, expected.shape)
-    assert torch.equal(result, wide.to(case.out_dtype)), "not rounded from float32, once"
-    flat = torch.empty(result.shape[-3:], device="meta").unsqueeze(0).to(memory_format=case.memory_format)
-    assert result.stride()[-3:] == flat.stride()[1:] or result.numel() == 0
-    assert torch.equal(input, before)
-    assert torch.equal(OP(input, offsets, case.size, **options), result)
-
-    again = by_fallback(input, offsets, case.size, **options)
-    assert again.stride() == result.stride()
-    rounding = {torch.float32: 0.0, torch.float16: 2**-11, torch.bfloat16: 2**-8}[case.out_dtype]
-    assert_near(again, expected, tolerance + expected.abs() * rounding * 1.01 + (2**-24 if rounding else 0))
-    meta = {name: value.to("meta") if isinstance(value, Tensor) else value for name, value in options.items()}
-    shown = crop_mirror_normalize(input.to("meta"), None if offsets is None else offsets.to("meta"), case.size, **meta)
-    assert (shown.shape, shown.stride(), shown.dtype) == (result.shape, result.stride(), result.dtype)
-
-    # Sentinels all over: those between and around out's elements must stay, out's own must not shine through.
-    layouts = {name: LAYOUTS[name](tuple(result.shape)) for name in (*OUT_LAYOUTS, "channels_last")}
-    for base_shape, view in layouts.values():
-        base = torch.full(base_shape, -77.0, dtype=case.out_dtype)
-        wanted = base.clone()
-        view(wanted).copy_(result)
-        out = view(base)
-        assert crop_mirror_normalize(input, offsets, case.size, **options, out=out) is out
-        assert torch.equal(base, wanted)
-    line = torch.full((result.numel() + 40,), -77.0, dtype=case.out_dtype)
-    wanted = line.clone()
-    out = torch.as_strided(line, result.shape, result.stride(), 19)
-    torch.as_strided(wanted, result.shape, result.stride(), 19).copy_(result)
-    crop_mirror_normalize(input, offsets, case.size, **options, out=out)
-    assert torch.equal(line, wanted)
-
-
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_case(case: Case) -> None:
-    check(case)
+    check_op(case)
 
 
 @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
@@ -143,7 +83,7 @@ def test_random_cases(part: int) -> None:
     for seed in range(part * 80, part * 80 + 80):
         case = random_case(seed)
         try:
-            check(case)
+            check_op(case)
         except Exception as error:
             raise AssertionError(f"case {seed}: {case}") from error
 
@@ -826,7 +766,7 @@ def test_each_capability_is_as_near(monkeypatch, fresh_python, tmp_path) -> None
             from torchcrop_fast import _C
 
             for seed in range(1000, 1150):
-                tests.check(tests.random_case(seed))
+                tests.check_op(tests.random_case(seed))
             for dtype in tests.OUT_DTYPES[1:]:
                 tests.test_every_half_and_bfloat16(dtype)
                 tests.test_floats_are_rounded_to_nearest_even(dtype)

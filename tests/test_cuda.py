@@ -14,8 +14,9 @@ import normalize_cases
 import pad_cases
 import pytest
 import torch
-from crop_at_tester import CropAtCase
-from op_tester import LAYOUTS, OUT_LAYOUTS, Case, assert_same, bits, random_bits, whole_numbers
+from crop_at_cases import CropAtCase
+from op_tester import LAYOUTS, assert_same, bits, check_writes_everywhere, random_bits, whole_numbers
+from pad_cases import Case
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -64,14 +65,11 @@ def assert_is(result: Tensor, expected: Tensor) -> None:
 
 def check_out(run: Callable[[Tensor], Tensor], expected: Tensor) -> None:
     """Writes into tensors of all layouts, and nothing around them."""
-    for layout in OUT_LAYOUTS:
-        base_shape, view = LAYOUTS[layout](tuple(expected.shape))
-        base = random_bits(base_shape, expected.dtype)
-        on_device = base.to(DEVICE)
-        out = view(on_device)
+
+    def write(out: Tensor) -> None:
         assert run(out) is out
-        view(base).copy_(expected)
-        assert torch.equal(bits(on_cpu(on_device)), bits(base)), f"wrong in or around a {layout} out"
+
+    check_writes_everywhere(expected, write, to_device=lambda base: base.to(DEVICE), from_device=on_cpu)
 
 
 def gradients(result: Tensor, leaf: Tensor, others: tuple[Tensor, Tensor], make: Callable[..., Tensor]) -> None:
@@ -177,9 +175,7 @@ def test_crop_mirror_normalize(case: normalize_cases.Case) -> None:
     # The multiply-add may round once or twice: near in float32, and rounded from there once.
     wide = crop_mirror_normalize(*arguments, **{**options, "dtype": torch.float32})
     wanted = crop_mirror_normalize(input, offsets, case.size, **{**case.options, "flip": flip, "dtype": torch.float32})
-    ratios = [abs(m / s) for m, s in zip(case.options["mean"], case.options["std"], strict=True)]
-    tolerance = 2**-21 * (wanted.double().abs() + 2 * max(ratios, default=0))
-    assert ((on_cpu(wide).double() - wanted.double()).abs() <= tolerance).all()
+    normalize_cases.assert_near(on_cpu(wide), wanted.double(), case.rounded(wanted))
     assert torch.equal(result, wide.to(case.out_dtype)), "not rounded from float32, once"
     check_out(lambda out: crop_mirror_normalize(*arguments, **options, out=out), on_cpu(result))
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from op_tester import OP, Tagged, assert_same
+from op_tester import Tagged, assert_same
+from pad_cases import OP
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functionalize

@@ -7,22 +7,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import normalize_cases
 import pytest
 import reference
 import torch
 import torch.nn.functional as F
-from crop_at_tester import CropAtCase, check_crop_at
+from crop_at_cases import CropAtCase
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_tester import LAYOUTS, Case, Shape, assert_same, bits, by_fallback, check_op, random_bits, whole_numbers
-from pad_cases import CASES, REPEATING, REPEATING_CASES, VALUES, repeats
+from op_tester import LAYOUTS, Shape, assert_same, bits, by_fallback, check_op, random_bits, whole_numbers
+from pad_cases import CASES, REPEATING, REPEATING_CASES, VALUES, Case, repeats
 from torch import Tensor
 from torch.func import functionalize
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms.v2 import functional as torchvision
 
-from torchcrop_fast.functional import center_crop, crop, crop_mirror_normalize, pad
+from torchcrop_fast.functional import center_crop, crop, pad
 
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 
@@ -83,10 +84,8 @@ def test_every_op_has_cases() -> None:
     with OpRecorder() as recorder:
         check_op(CASES[-1])
         check_op(Case((2, 3, 4), (1, 1), mode="reflect"))
-        check_crop_at(CropAtCase((2, 3, 4), (2,)))
-        photos = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
-        normalized = crop_mirror_normalize(photos, None, (1, 1), mean=[0.0] * 3, std=[1.0] * 3)
-        crop_mirror_normalize(photos, None, (1, 1), mean=[0.0] * 3, std=[1.0] * 3, out=normalized)
+        check_op(CropAtCase((2, 3, 4), (2,)))
+        check_op(normalize_cases.CASES[-1])
     ops = {name for name in torch._C._dispatch_get_all_op_names() if name.startswith("torchcrop_fast::")}
     # One is written in others, and so is never seen: test_the_adjoint_of_crop_mirror_normalize.
     ops.remove("torchcrop_fast::_crop_mirror_normalize_adjoint")

@@ -354,17 +354,25 @@ def test_schemas_only_grow():
     }
 
 
-def test_python_signatures_are_those_of_the_schemas():
-    parameters = list(inspect.signature(functional.pad).parameters.values())
-    arguments = schemas()["torchcrop_fast::pad.out"].arguments
+@pytest.mark.parametrize("name", ["pad", "crop_at", "crop_mirror_normalize"])
+def test_python_signatures_are_those_of_the_schemas(name):
+    parameters = list(inspect.signature(getattr(functional, name)).parameters.values())
+    arguments = schemas()[f"torchcrop_fast::{name}.out"].arguments
     assert [parameter.name for parameter in parameters] == [argument.name for argument in arguments]
     for parameter, argument in zip(parameters, arguments, strict=True):
         is_keyword_only = parameter.kind == inspect.Parameter.KEYWORD_ONLY
         assert is_keyword_only == argument.kwarg_only
-        if argument.has_default_value():
+        if argument.name == "fill":  # one number will do
+            assert [parameter.default] in ([argument.default_value], argument.default_value)
+        elif argument.has_default_value():
             assert parameter.default == argument.default_value
         else:
-            assert parameter.default is (None if is_keyword_only else inspect.Parameter.empty)
+            assert parameter.default is (None if argument.name == "out" else inspect.Parameter.empty)
+
+
+def test_every_schema_with_an_out_has_a_function():
+    ours = {name.removesuffix(".out").removeprefix("torchcrop_fast::") for name in schemas() if name.endswith(".out")}
+    assert ours == {"pad", "crop_at", "crop_mirror_normalize"} <= set(functional.__all__)
 
 
 SAVED = sorted((Path(__file__).parent / "saved").glob("*.pt"))

@@ -14,7 +14,7 @@ namespace torchcrop_fast {
 template <class Int>
 struct Checked {
   c10::SmallVector<Int, 5> sizes;  // of the result
-  Border border;
+  Border border = Border::kConstant;
   std::array<unsigned char, 16> fill = {};  // the bytes of a constant border's element, over and over
 };
 

@@ -133,7 +133,7 @@ GatherIndices gather_indices(
     flips = (offsets.dim() == 3 ? *flip : flip->unsqueeze(1)).unsqueeze(-1);
   }
   const auto spread = [&](const at::Tensor& tensor, int64_t d) {  // (N, K, ...) to (N, K, 1, ..., ..., 1)
-    c10::DimVector shape(dims + 2, 1);
+    std::vector<int64_t> shape(dims + 2, 1);
     std::copy(tensor.sizes().begin(), tensor.sizes().begin() + 2, shape.begin());
     if (tensor.dim() == 3) {
       shape[d + 2] = tensor.size(2);

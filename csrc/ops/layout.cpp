@@ -43,7 +43,11 @@ Strides<Int> dense_strides(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
                                                                   : c10::get_channels_last_strides_3d(sizes);
     return {strides.begin(), strides.end()};
   }
-  Strides<Int> strides(sizes.size(), Int(1));
+  Strides<Int> strides;
+  strides.assign(sizes.begin(), sizes.end());
+  if (!strides.empty()) {
+    strides.back() = 1;
+  }
   for (size_t d = sizes.size(); d-- > 1;) {
     strides[d - 1] = strides[d] * at_least_1(sizes[d]);
   }
@@ -53,8 +57,8 @@ Strides<Int> dense_strides(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
 // Of N * K images, whose sizes are (N, K, ...).
 template <class Int>
 Strides<Int> strides_of_several(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
-  c10::SmallVector<Int, 5> together(sizes.begin() + 1, sizes.end());
-  together[0] = sizes[0] * sizes[1];
+  c10::SmallVector<Int, 5> together{sizes[0] * sizes[1]};
+  together.append(sizes.begin() + 2, sizes.end());
   const auto of_images = dense_strides<Int>(together, format);
   Strides<Int> strides{of_images[0] * at_least_1(sizes[1])};
   strides.append(of_images.begin(), of_images.end());

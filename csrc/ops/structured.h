@@ -11,6 +11,7 @@
 // name is the op's, for the texts of errors.
 #pragma once
 
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/native/Resize.h>
 #include <torch/library.h>
 
@@ -133,6 +134,7 @@ void make_into(const at::Tensor& input, const Op& op, at::Tensor& out) {
     check_memory();
   }
   if (!writes_strides(input, op, checked, out)) {
+    const at::AutoDispatchBelowADInplaceOrView below;  // a write counts once, and who calls this counts it
     out.copy_(make<Backend>(input, op));
   } else if (out.numel() > 0) {
     out.mutable_data_ptr();  // a lazy clone gets memory of its own here
