@@ -14,7 +14,7 @@ BUILT := build/.built
 SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 OTHER_VENV := .venv-torch-$(TORCH)
 
-.PHONY: FORCE help install demo bench test test-emulation lint format check-torch clean
+.PHONY: FORCE help install demo bench test test-all test-emulation lint format check-torch clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
@@ -46,11 +46,14 @@ bench: $(BUILT)  ## measure ours beside its peers, cache on and off: some ten mi
 	$(BIN)/python -m torchcrop_fast bench --json bench/results/cpu.json --plot docs/performance.png
 	TORCHCROP_FAST_CACHE=0 $(BIN)/python -m torchcrop_fast bench sweep --json bench/results/cpu-cache-off.json
 
-test: $(BUILT)  ## run the whole test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: $(BUILT)  ## run the tests, of some large tables a sample
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10
+
+test-all: $(BUILT)  ## run every case of every test, and what test-emulation runs
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10 --all-cases -m "emulation or not emulation"
 
 test-emulation: $(BUILT)  ## run very many random cases through the GPU's kernels, on the CPU
-	$(BIN)/python -m pytest -n auto -m emulation tests/test_emulation.py
+	$(BIN)/python -m pytest -n auto --dist worksteal -m emulation tests/test_emulation.py
 
 lint: $(BUILT)  ## check style and types
 	$(BIN)/ruff check .

@@ -1,11 +1,32 @@
-"""Fixtures that more than one test file uses."""
+"""Fixtures that more than one test file uses; and tables of which a sample runs unless --all-cases is given."""
 
+import itertools
 import subprocess
 import sys
 import textwrap
+from collections import defaultdict
 
 import pytest
 import torch
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all-cases", action="store_true", help="run all cases of tests marked one_in")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a test marked one_in(n) keep the first case and each nth after it."""
+    if config.getoption("--all-cases"):
+        return
+    numbers = defaultdict(itertools.count)  # of the cases of a test
+
+    def is_kept(item):
+        marker = item.get_closest_marker("one_in")
+        return marker is None or next(numbers[item.parent, item.originalname]) % marker.args[0] == 0
+
+    kept = [item for item in items if is_kept(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ def negative_pads(graph) -> list[torch.fx.Node]:
     return [node for node in pads if any(is_negative(entry) for entry in node.args[1])]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("program", PROGRAMS, ids=name_of)
 def test_compiled_equals_eager(program, dynamic):
@@ -223,6 +224,7 @@ def test_compiled_raises_the_texts_of_eager(call, text, dynamic):
         torch.compile(call, fullgraph=True, dynamic=dynamic, backend="eager")(x)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("strict", [False, True], ids=["non_strict", "strict"])
 @pytest.mark.parametrize("program", PROGRAMS + OUT_FUNCTIONS, ids=name_of)
 def test_exported_equals_eager(program, strict):

@@ -388,6 +388,7 @@ def test_every_way_to_run_it_equals_eager(layer, training):
             assert ours is None or torch.equal(ours, expected)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_traces_and_graphs_work_for_other_sizes(layer, training):
