@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -53,6 +53,7 @@ def main() -> int:
     rows, notes = measure_all(told, lambda: left() - 45)
     profile = profiled(told, left)
 
+    from .gpu_report import as_markdown, goals_of
     from .harness import as_json
 
     report: dict[str, Any] = {
@@ -344,71 +345,6 @@ def machine() -> dict[str, str]:
         "python": facts["python"],
         "cpu": facts["cpu"],
     }
-
-
-def goals_of(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Each goal's verdict."""
-    from .gpu_goals import judge
-
-    return [verdict.as_dict() for verdict in judge(rows)]
-
-
-def as_markdown(report: Mapping[str, Any]) -> str:
-    """The report to read; the goals come last."""
-    parts = [f"# torchcrop_fast on {report['machine']['gpu']}"]
-    parts.append(", ".join(f"{name}: {fact}" for name, fact in report["machine"].items() if name != "gpu") + ".")
-    stages = [(stage["stage"], stage["outcome"], f"{stage['seconds']:.0f}") for stage in report["stages"]]
-    parts += ["## Checks", table(("stage", "outcome", "seconds"), stages)]
-    parts.append(
-        "## Times\n\nMedians of the rounds, in which all take their turns in random order, ± from their first to their"
-        " third quartile; inputs rotate beyond the L2 cache. A case's bytes are what it must read and write, each byte"
-        " once; % of the copy is the share of the speed of a device copy of as many bytes in the same rounds. Launch to"
-        " launch includes the host's work; in a graph the GPU works alone, and the last columns go by that where it is"
-        " there. torch.compile's own graphs are off, since all contenders are replayed in ours. With out= it is the"
-        " kernel alone, else the whole call."
-    )
-    parts.append(table(TIME_HEADERS, time_lines(report["rows"])))
-    if report["notes"]:
-        parts.append("\n".join(f"- {note}" for note in report["notes"]))
-    if report["ncu"]:
-        headers = ("case", "kernel", *METRICS.values())
-        lines = [[str(row.get(header, "")) for header in headers] for row in report["ncu"]]
-        parts += ["## What ncu says of the kernels", table(headers, lines)]
-    lines = []
-    for goal in report["goals"]:
-        worst = "not measured" if goal["worst"] is None else f"{goal['worst']:.2f}"
-        outcome = "**met**" if goal["met"] else "**missed**" if goal["worst"] is not None else "open"
-        lines.append([goal["goal"], f"{goal['wanted']:.2f}", worst, outcome, goal["case"], goal["clock"]])
-    parts += ["## Goals", table(("goal", "wanted", "worst", "", "the worst case", "clock"), lines)]
-    parts.append(f"All took {report['seconds']} seconds.")
-    return "\n\n".join(parts) + "\n"
-
-
-TIME_HEADERS = ("case", "what", "contender", "us, launch to launch", "us, graph", "GB/s", "% of the copy", "ours is")
-
-
-def time_lines(rows: Iterable[Row]) -> Iterator[Sequence[str]]:
-    """A line for each contender of a case, its clocks side by side."""
-    from .gpu_goals import EAGER, GRAPH
-
-    by_contender: dict[tuple[str, str, str], dict[str, Row]] = {}
-    for row in rows:
-        if row["contender"]:
-            by_contender.setdefault((row["case"], row["what"], row["contender"]), {})[row["clock"]] = row
-    for key, clocks in by_contender.items():
-        times = [
-            f"{clocks[clock]['median_us']:,.1f} ± {clocks[clock]['spread_us']:,.1f}" if clock in clocks else ""
-            for clock in (EAGER, GRAPH)
-        ]
-        best = clocks.get(GRAPH) or clocks[EAGER]
-        faster = f"{best['ours_is_times_faster']:.2f} times faster"
-        yield (*key, *times, f"{best['gb_per_s']:,.0f}", f"{100 * best['of_limit']:.0f}", faster)
-
-
-def table(headers: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    rows = [headers, ["---"] * len(headers), *lines]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .gpu import table
 from .gpu_machine import LOGS, RESULTS, ROOT, Program, architecture, file_name, gpu_name, nvcc, refuse_without_gpu
 
 JOB = "make gpu-tune"
@@ -272,6 +271,8 @@ def best_of(choices: Iterable[Choice], found: Mapping[str, Score], noise: float)
 
 def recommendation(choices: Sequence[Choice], figures: Sequence[Figure], flags: Mapping[str, Flags]) -> str:
     """The table of settings and cases, then a sentence for each choice."""
+    from .gpu_report import table  # which needs torch, as this file does not
+
     by_case, found, noise = speeds(figures), scores(figures), noise_of(figures)
     cases = list(by_case[DEFAULT])
     of_copy = shares(figures)

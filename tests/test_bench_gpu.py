@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torchcrop_fast.bench import gpu, gpu_cases, gpu_machine, gpu_timers, gpu_tune
+from torchcrop_fast.bench import gpu, gpu_cases, gpu_machine, gpu_report, gpu_timers, gpu_tune
 from torchcrop_fast.bench.gpu_goals import EAGER, GOALS, GRAPH, Goal, judge
 from torchcrop_fast.bench.harness import LIMIT, OURS
 from torchcrop_fast.bench.per_sample import installed
@@ -268,11 +268,11 @@ def test_the_report_to_read() -> None:
         "stages": [{"stage": "GPU tests", "outcome": "9 passed", "good": True, "seconds": 12.0}],
         "notes": ["Kornia is not installed, and so was not measured."],
         "ncu": gpu.profile_of(NCU, ["first", "second"]),
-        "goals": gpu.goals_of([row("a", OURS, 1, goals=("mixed",)), row("a", LIMIT, 0.93, goals=("mixed",))]),
+        "goals": gpu_report.goals_of([row("a", OURS, 1, goals=("mixed",)), row("a", LIMIT, 0.93, goals=("mixed",))]),
         "seconds": 300,
         "rows": [*rows, gpu.no_row(case_of({}))],
     }
-    text = gpu.as_markdown(report)
+    text = gpu_report.as_markdown(report)
     lines = text.splitlines()
     assert lines[0] == "# torchcrop_fast on Some GPU"
     assert "| GPU tests | 9 passed | 12 |" in lines

@@ -6,9 +6,11 @@
 #if defined(__CUDACC__)
 #define TORCHCROP_FAST_HOST_DEVICE __host__ __device__
 #define TORCHCROP_FAST_DEVICE __device__ __forceinline__
+#define TORCHCROP_FAST_UNROLLED _Pragma("unroll")
 #else
 #define TORCHCROP_FAST_HOST_DEVICE
 #define TORCHCROP_FAST_DEVICE inline
+#define TORCHCROP_FAST_UNROLLED
 #endif
 
 namespace torchcrop_fast {
