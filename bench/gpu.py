@@ -32,7 +32,7 @@ METRICS = {
 }
 
 Row = dict[str, Any]
-Told = list[dict[str, Any]]  # of each stage: its name, how it came out, whether well, its seconds
+Stages = list[dict[str, Any]]  # of each stage: its name, how it came out, whether well, its seconds
 
 
 def main() -> int:
@@ -46,19 +46,19 @@ def main() -> int:
     def left() -> float:
         return SECONDS - (time.monotonic() - begin)
 
-    told: Told = []
-    if not build(told):
+    stages: Stages = []
+    if not build(stages):
         return 1
-    check(told, left)
-    rows, notes = measure_all(told, lambda: left() - 45)
-    profile = profiled(told, left)
+    check(stages, left)
+    rows, notes = measure_all(stages, lambda: left() - 45)
+    profile = profiled(stages, left)
 
     from .gpu_report import as_markdown, goals_of
     from .harness import as_json
 
     report: dict[str, Any] = {
         "machine": machine(),
-        "stages": told,
+        "stages": stages,
         "notes": notes,
         "ncu": profile,
         "goals": goals_of(rows),
@@ -69,12 +69,12 @@ def main() -> int:
     markdown = as_markdown(report)
     (RESULTS / f"{stem}.md").write_text(markdown)
     print(f"\n{RESULTS / stem}.json and .md: the results.\n\n{markdown}")
-    return 0 if all(stage["good"] for stage in told) else 1
+    return 0 if all(stage["good"] for stage in stages) else 1
 
 
-def tell(told: Told, name: str, outcome: str, good: bool, seconds: float) -> None:
+def add_stage(stages: Stages, name: str, outcome: str, good: bool, seconds: float) -> None:
     """Note how a stage came out, and print it at once."""
-    told.append({"stage": name, "outcome": outcome, "good": good, "seconds": round(seconds, 1)})
+    stages.append({"stage": name, "outcome": outcome, "good": good, "seconds": round(seconds, 1)})
     print(f"[{seconds:5.1f} s] {name}: {outcome}", flush=True)
 
 
@@ -83,20 +83,20 @@ def show_end(program: Program, lines: int = 40) -> None:
     print(f"{program.log}:", *program.output.splitlines()[-lines:], sep="\n    ", flush=True)
 
 
-def build(told: Told) -> bool:
+def build(stages: Stages) -> bool:
     """Build the libraries into the source tree, for this GPU alone."""
     environment = {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": architecture()}
     program = Program("build", [sys.executable, "setup.py", "build_ext", "--inplace"], 300, environment)
     # What `make` has built into the source tree for another environment is there no more.
     (LOGS.parent / ".venv").unlink(missing_ok=True)
     good = program.wait() == 0
-    tell(told, "build", f"for {architecture()}" if good else "failed", good, program.seconds)
+    add_stage(stages, "build", f"for {architecture()}" if good else "failed", good, program.seconds)
     if not good:
         show_end(program)
     return good
 
 
-def check(told: Told, left: Callable[[], float]) -> None:
+def check(stages: Stages, left: Callable[[], float]) -> None:
     """The GPU tests, and beside them compute-sanitizer over a sample."""
     seconds = max(left() - 200, 60)
     workers = ["-p", "xdist.plugin", "-n", str(min(os.cpu_count() or 1, 4))] if find_spec("xdist") else []
@@ -110,7 +110,7 @@ def check(told: Told, left: Callable[[], float]) -> None:
     sanitizer = shutil.which("compute-sanitizer")
     for tool in ("memcheck", "initcheck"):
         if sanitizer is None:
-            tell(told, f"compute-sanitizer {tool}", "left out: there is no compute-sanitizer here", True, 0)
+            add_stage(stages, f"compute-sanitizer {tool}", "left out: there is no compute-sanitizer here", True, 0)
             continue
         # torch itself makes calls of the runtime that fail, and copes.
         options = ["--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9"]
@@ -123,7 +123,7 @@ def check(told: Told, left: Callable[[], float]) -> None:
         programs.remove(program)
         status = program.wait()
         outcome, good = outcome_of(program.output, status)
-        tell(told, program.name, outcome, good, program.seconds)
+        add_stage(stages, program.name, outcome, good, program.seconds)
         if not good:
             show_end(program)
 
@@ -142,7 +142,7 @@ def outcome_of(output: str, status: int | None) -> tuple[str, bool]:
 
 
 def measure_all(
-    told: Told,
+    stages: Stages,
     left: Callable[[], float],
     place: Any = None,
     clocks: Mapping[str, Any] | None = None,
@@ -152,7 +152,7 @@ def measure_all(
     """Measure every case by every clock, until time is up.
 
     Args:
-        told: The stages so far.
+        stages: The stages so far.
         left: How many seconds are left.
         place: Where and how large; default on this GPU.
         clocks: What times a contender, by name; default launch to launch, and in a graph.
@@ -188,7 +188,7 @@ def measure_all(
         if place.device == "cuda":
             torch.cuda.empty_cache()
     count = len({(row["case"], row["what"]) for row in rows if row["contender"]})
-    tell(told, "benchmarks", f"{count} cases", good, time.monotonic() - begin)
+    add_stage(stages, "benchmarks", f"{count} cases", good, time.monotonic() - begin)
     return rows, notes
 
 
@@ -270,13 +270,13 @@ def run_profiled() -> None:
             next(iter(case.make().values()))()
 
 
-def profiled(told: Told, left: Callable[[], float]) -> list[Row]:
+def profiled(stages: Stages, left: Callable[[], float]) -> list[Row]:
     """What ncu says of the main kernels, a row for each case."""
     from . import gpu_cases
 
     ncu = shutil.which("ncu")
     if ncu is None:
-        tell(told, "ncu", "left out: there is no ncu here", True, 0)
+        add_stage(stages, "ncu", "left out: there is no ncu here", True, 0)
         return []
     # The GPU's clocks are left as they are.
     options = ["--csv", "--clock-control", "none", "--metrics", ",".join(METRICS)]
@@ -287,10 +287,10 @@ def profiled(told: Told, left: Callable[[], float]) -> list[Row]:
     rows = profile_of(program.output, names)
     refused = re.findall(r"^==ERROR== (.+)$", program.output, re.MULTILINE)
     if refused and not rows:  # it may not read the counters, say
-        tell(told, "ncu", f"no figures: {refused[0]}", True, program.seconds)
+        add_stage(stages, "ncu", f"no figures: {refused[0]}", True, program.seconds)
         return []
     good = status == 0 and len(rows) == len(names)
-    tell(told, "ncu", f"{len(rows)} of {len(names)} kernels", good, program.seconds)
+    add_stage(stages, "ncu", f"{len(rows)} of {len(names)} kernels", good, program.seconds)
     if not good:
         show_end(program)
     return rows

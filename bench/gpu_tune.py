@@ -100,7 +100,7 @@ def main() -> int:
     figures = run(programs, TURNS)
     print(f"[{time.monotonic() - begin:5.1f} s] They have run {TURNS} times each, in turn.", flush=True)
     noise = noise_of(figures)
-    winners = [flag for name in best_of(offered, scores(figures), noise) for flag in flags[name]]
+    winners = [flag for name in best_of(offered, scores_of(figures), noise) for flag in flags[name]]
     if len(winners) > 1:
         flags[TOGETHER] = tuple(winners)
         programs = build({TOGETHER: flags[TOGETHER]}, programs)
@@ -242,14 +242,14 @@ def speeds(figures: Iterable[Figure]) -> dict[str, dict[str, float]]:
     return found
 
 
-def scores(figures: Iterable[Figure]) -> dict[str, Score]:
+def scores_of(figures: Iterable[Figure]) -> dict[str, Score]:
     """How each setting compares with the default over all cases."""
-    found = {}
+    scores = {}
     for setting, of_case in speeds(figures).items():
         mean = math.exp(statistics.fmean(math.log(speed) for speed in of_case.values()))
         worst, best = min(of_case, key=of_case.__getitem__), max(of_case, key=of_case.__getitem__)
-        found[setting] = Score(setting, mean, of_case[worst], worst, of_case[best], best)
-    return found
+        scores[setting] = Score(setting, mean, of_case[worst], worst, of_case[best], best)
+    return scores
 
 
 def noise_of(figures: Iterable[Figure]) -> float:
@@ -258,12 +258,12 @@ def noise_of(figures: Iterable[Figure]) -> float:
     return statistics.fmean(abs(speed - 1) for speed in again.values()) if again else 0.0
 
 
-def best_of(choices: Iterable[Choice], found: Mapping[str, Score], noise: float) -> list[str]:
+def best_of(choices: Iterable[Choice], scores: Mapping[str, Score], noise: float) -> list[str]:
     """For each choice its fastest setting, where that wins over the default."""
     best = []
     for choice in choices:
         names = [setting_of(choice, value) for value in choice.values]
-        winners = [found[name] for name in names if name in found and found[name].wins(noise)]
+        winners = [scores[name] for name in names if name in scores and scores[name].wins(noise)]
         if winners:
             best.append(max(winners, key=lambda score: score.speed).setting)
     return best
@@ -273,7 +273,7 @@ def recommendation(choices: Sequence[Choice], figures: Sequence[Figure], flags: 
     """The table of settings and cases, then a sentence for each choice."""
     from .gpu_report import table  # which needs torch, as this file does not
 
-    by_case, found, noise = speeds(figures), scores(figures), noise_of(figures)
+    by_case, scores, noise = speeds(figures), scores_of(figures), noise_of(figures)
     cases = list(by_case[DEFAULT])
     of_copy = shares(figures)
     default = [f"{100 * statistics.median(of_copy[DEFAULT, case].values()):.0f}%" for case in cases]
@@ -282,28 +282,28 @@ def recommendation(choices: Sequence[Choice], figures: Sequence[Figure], flags: 
         [case, share, *(f"{by_case[name][case]:.3f}" for name in names)]
         for case, share in zip(cases, default, strict=True)
     ]
-    lines.append(["all", "", *(f"{found[name].speed:.3f}" for name in names)])
+    lines.append(["all", "", *(f"{scores[name].speed:.3f}" for name in names)])
     parts = [table(("case", "default, % of the copy", *names), lines)]
-    best = best_of(choices, found, noise)
+    best = best_of(choices, scores, noise)
     parts.append(f"Times as fast as the default. The default against itself differs by {100 * noise:.1f}% a case.")
     sentences = []
     for choice in choices:
         winner = next((name for name in best if name.partition("=")[0] == choice.macro), None)
         if winner is None:
-            tried = [found[setting_of(choice, value)] for value in choice.values]
+            tried = [scores[setting_of(choice, value)] for value in choice.values]
             told = "; ".join(
                 f"{score.setting} {score.speed:.3f} times as fast, at worst {score.worst:.3f} ({score.worst_case})"
                 for score in tried
             )
             sentences.append(f"- {choice.name}: keep the default. {told}.")
             continue
-        score = found[winner]
+        score = scores[winner]
         sentences.append(
             f"- {choice.name}: take {' '.join(flags[winner])}, {score.speed:.3f} times as fast,"
             f" {score.worst:.3f} ({score.worst_case}) to {score.best:.3f} ({score.best_case})."
         )
-    if TOGETHER in found:
-        score = found[TOGETHER]
+    if TOGETHER in scores:
+        score = scores[TOGETHER]
         verdict = "take them all" if score.wins(noise) else "they don't add up: take the best one alone"
         sentences.append(
             f"- together, {' '.join(flags[TOGETHER])}: {score.speed:.3f} times as fast, at worst {score.worst:.3f}"

@@ -103,9 +103,12 @@ bool read_doubles(PyObject* object, bool one_will_do, c10::SmallVectorImpl<doubl
 bool read_text(PyObject* object, std::string_view& text) {
   Py_ssize_t length = 0;
   const char* const bytes = PyUnicode_CheckExact(object) ? PyUnicode_AsUTF8AndSize(object, &length) : nullptr;
-  PyErr_Clear();  // of a string that has no bytes
-  text = bytes ? std::string_view(bytes, length) : std::string_view();
-  return bytes;
+  if (!bytes) {
+    PyErr_Clear();  // of a string that has no bytes
+    return false;
+  }
+  text = {bytes, static_cast<size_t>(length)};
+  return true;
 }
 
 // Whether a call is over before another Python thread could be woken: it reads and writes little, on the CPU.
@@ -172,14 +175,14 @@ PyObject* pad(PyObject*, PyObject* const* args, Py_ssize_t count) {
   HANDLE_TH_ERRORS
   c10::SmallVector<int64_t, 8> entries;
   std::string_view mode;
-  at::Scalar value;
-  const bool has_value = args[3] != Py_None;
+  std::optional<at::Scalar> value;
   const bool plain = is_tensor(args[0]) && read_ints(args[1], entries) && read_text(args[2], mode) &&
-                     (!has_value || read_scalar(args[3], value)) && is_tensor_or_none(args[4]) && !mode_active();
+                     (args[3] == Py_None || read_scalar(args[3], value.emplace())) && is_tensor_or_none(args[4]) &&
+                     !mode_active();
   if (!plain) {
     return Py_NewRef(Py_NotImplemented);
   }
-  return pad_by(args[0], entries, mode, has_value ? std::optional(value) : std::nullopt, args[4]);
+  return pad_by(args[0], entries, mode, value, args[4]);
   END_HANDLE_TH_ERRORS
 }
 

@@ -393,7 +393,7 @@ def test_settings_and_their_flags() -> None:
 
 
 def test_settings_are_compared_turn_by_turn() -> None:
-    found = gpu_tune.scores(tuned(t128=(1.21, 1.0)))["THREADS=128"]
+    found = gpu_tune.scores_of(tuned(t128=(1.21, 1.0)))["THREADS=128"]
     assert found.speed == pytest.approx(1.1)
     assert (found.worst, found.worst_case) == (pytest.approx(1.0), "tiny")
     assert (found.best, found.best_case) == (pytest.approx(1.21), "large")
@@ -412,7 +412,7 @@ def test_settings_are_compared_turn_by_turn() -> None:
 )
 def test_the_best_settings(speed: dict[str, tuple[float, float]], best: list[str]) -> None:
     figures = tuned(**speed)
-    found = gpu_tune.best_of([CHOICE, STORES], gpu_tune.scores(figures), gpu_tune.noise_of(figures))
+    found = gpu_tune.best_of([CHOICE, STORES], gpu_tune.scores_of(figures), gpu_tune.noise_of(figures))
     assert found == best
 
 

@@ -91,7 +91,7 @@ struct NthOccurrence {
   Index place;
 };
 
-// element: its index in the image, were that gapless.
+// element: its index in the image, were that contiguous.
 template <bool kPlaced, class Index>
 TORCHCROP_FAST_DEVICE NthOccurrence<Index> find_nth_occurrence(
     const AddParameters<Index>& p, Index image, Index window, Index element, Index nth) {

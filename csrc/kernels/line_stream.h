@@ -68,7 +68,7 @@ class Filler {
   bool uniform_;  // all the element's bytes are byte_
 };
 
-// Writes bytes one behind the other past the caches. Only whole lines go that way, since a line that is written both
+// Writes bytes one after another past the caches. Only whole lines go that way, since a line that is written both
 // ways costs many times more: the bytes of a line that come from several places gather in a buffer first.
 template <int kVector>
 class LineStream {

@@ -20,7 +20,7 @@ struct NormalizedWindow {
 };
 
 // Writes the rows [begin, end) of all channels of the output. Disjoint ranges may be written by different threads at
-// the same time. For streaming, each channel's rows lie one behind the other, or the pixels' rows do.
+// the same time. For streaming, each channel's rows lie one after another, or the pixels' rows do.
 void normalize_rows_cpu(const NormalizedWindow& window, int64_t begin, int64_t end, Stores stores);
 
 // The same with the vector instructions of one capability, which the CPU must have.

@@ -220,14 +220,14 @@ __global__ void __launch_bounds__(kThreads, min_blocks<int32_t>(true))
   const int32_t n = left < kElements ? left : kElements;
   int32_t column = first / p.channels;
   int32_t channel = first - column * p.channels;
-  const bool gapless = p.x.out_stride == p.channels;
+  const bool contiguous = p.x.out_stride == p.channels;
   char* const row = p.out + part.out * static_cast<int64_t>(sizeof(Out));
   float numbers[kElements];
 #pragma unroll
   for (int i = 0; i < kElements; ++i) {
     if (i < n) {
       numbers[i] = look_up<In>(p, part, channel, column);
-      if (!gapless) {
+      if (!contiguous) {
         store_pixel<Out>(row + (column * p.x.out_stride + channel) * static_cast<int64_t>(sizeof(Out)), numbers[i]);
       }
       ++channel;
@@ -235,7 +235,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<int32_t>(true))
       channel = channel == p.channels ? 0 : channel;
     }
   }
-  if (gapless) {
+  if (contiguous) {
     store_pixels<Out>(row + first * static_cast<int64_t>(sizeof(Out)), numbers, n);
   }
 }

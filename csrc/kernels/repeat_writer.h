@@ -66,7 +66,7 @@ class RepeatWriter {
     for_each_run(window_.border, dim.start, dim.size, dim.in_size, [&](Run run) { runs.push_back({run}); });
   }
 
-  // Whether the output is gapless, in the order of the dimensions, and its rows are wide enough to be streamed.
+  // Whether the output is contiguous, in the order of the dimensions, and its rows are wide enough to be streamed.
   bool streams() const { return contiguous(window_) && row_size_ * window_.element_size >= kStreamed; }
 
   void write_planes(int64_t begin, int64_t end) {

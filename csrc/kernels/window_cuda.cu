@@ -1,4 +1,4 @@
-// The window kernels for GPUs. An output that lies gapless in memory is written in aligned chunks of 16 bytes: first
+// The window kernels for GPUs. An output that is contiguous is written in aligned chunks of 16 bytes: first
 // those that show one row's input or nothing but fill; then the seams, where rows and borders begin and end.
 #include "window_cuda.h"
 
@@ -378,7 +378,7 @@ class Copy {
   // Whether pixels that lie together in the output do so in the input.
   bool whole_chunks() const { return column().in_stride == pixel_; }
 
-  // Whether the output's elements lie gapless, in the order of the dimensions.
+  // Whether the output's elements are contiguous, in the order of the dimensions.
   bool contiguous() const {
     int64_t size = pixel_;
     for (int d = window_.dims - 1; d >= 0; --d) {

@@ -14,7 +14,7 @@
 namespace torchcrop_fast {
 namespace {
 
-// Whether the output's elements lie one behind the other, in the order of the dimensions.
+// Whether the output's elements are contiguous, in the order of the dimensions.
 bool contiguous(const Window& window) {
   int64_t stride = 1;
   for (int d = window.dims - 1; d >= 0; --d) {
@@ -59,7 +59,7 @@ class WindowWriter {
   }
 
  private:
-  // Whether the output is gapless and its rows are wide enough to be streamed.
+  // Whether the output is contiguous and its rows are wide enough to be streamed.
   bool streams() const {
     return contiguous(window_) && row_is_contiguous_ && column_.end() - column_.begin() >= kStreamed;
   }

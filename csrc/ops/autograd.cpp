@@ -95,31 +95,25 @@ void collect(compiled::CompiledNodeArgs& args, const T& kept) {
   args.collect(kept);
 }
 
-template <class Use, class... All>
-void for_each_saved_variable(const Use& use, All&... all) {
-  const auto visit = [&](auto& kept) {
-    if constexpr (std::is_same_v<std::decay_t<decltype(kept)>, SavedVariable>) {
-      use(kept);
-    }
-  };
-  (visit(all), ...);
-}
+template <class... T>
+std::tuple<std::decay_t<T>...> decayed(const std::tuple<T...>&);
 
 // The node of what Op made: gradients go through its adjoint, of which the node keeps all arguments.
-template <class Op, class Adjoint, class Arguments = decltype(std::declval<Adjoint>().arguments())>
+template <class Op, class Adjoint, class Arguments = decltype(decayed(std::declval<Adjoint>().arguments()))>
 struct Transposed;
 
 template <class Op, class Adjoint, class... Arguments>
 struct Transposed<Op, Adjoint, std::tuple<Arguments...>> final : torch::autograd::Node {
+  template <class T>
+  using Packer = compiled::IValuePacker<Owned<T>>;
+
   explicit Transposed(const Adjoint& adjoint)
-      : kept(
-            std::apply(
-                [](const auto&... argument) { return decltype(kept)(keep(argument)...); }, adjoint.arguments())) {}
+      : kept(std::apply([](const auto&... argument) { return Kepts(keep(argument)...); }, adjoint.arguments())) {}
 
   std::string name() const override { return Op::kNode; }
 
-  static variable_list backward(const at::Tensor& grad, const Owned<std::decay_t<Arguments>>&... owned) {
-    return {grad.defined() ? run(grad, Adjoint{lend<std::decay_t<Arguments>>(owned)...}) : at::Tensor()};
+  static variable_list backward(const at::Tensor& grad, const Owned<Arguments>&... owned) {
+    return {grad.defined() ? run(grad, Adjoint{lend<Arguments>(owned)...}) : at::Tensor()};
   }
 
   variable_list apply(variable_list&& grads) override {
@@ -130,8 +124,7 @@ struct Transposed<Op, Adjoint, std::tuple<Arguments...>> final : torch::autograd
   }
 
   void release_variables() override {
-    const auto release = [](SavedVariable& variable) { variable.reset_data(); };
-    std::apply([&](auto&... each) { for_each_saved_variable(release, each...); }, kept);
+    for_each_variable([](SavedVariable& variable) { variable.reset_data(); });
   }
 
   // Compiled autograd runs no node while it records: it asks for a function and what to call it with.
@@ -144,39 +137,38 @@ struct Transposed<Op, Adjoint, std::tuple<Arguments...>> final : torch::autograd
     const auto& compiler = compiled::getPyCompilerInterface();
     static std::string function;  // compiled autograd records one graph at a time
     if (function.empty()) {
-      function = compiler->bind_function(
-          saved.get_py_compiler(), std::string(Op::kNode) + (Adjoint::kSchema + sizeof("torchcrop_fast:")), run_packed,
-          {compiled::IValuePacker<Owned<std::decay_t<Arguments>>>::packed_type()...});
+      const std::string wanted = std::string(Op::kNode) + (Adjoint::kSchema + sizeof("torchcrop_fast:"));
+      function =
+          compiler->bind_function(saved.get_py_compiler(), wanted, run_packed, {Packer<Arguments>::packed_type()...});
     }
-    std::apply(
-        [&](auto&... each) {
-          for_each_saved_variable([&](SavedVariable& variable) { saved.before(variable); }, each...);
-        },
-        kept);
+    for_each_variable([&](SavedVariable& variable) { saved.before(variable); });
     const auto packed = std::apply(
-        [](const auto&... each) {
-          return std::vector<c10::IValue>{
-              compiled::IValuePacker<Owned<std::decay_t<Arguments>>>::pack(unpack(each))...};
-        },
-        kept);
+        [](const auto&... each) { return std::vector<c10::IValue>{Packer<Arguments>::pack(unpack(each))...}; }, kept);
     const auto result = compiler->call_function(
         saved.get_py_compiler(), "apply_functional", function, grads, packed,
         Edges::pack(compiled::get_input_metadata(next_edges())));
-    std::apply(
-        [&](auto&... each) {
-          for_each_saved_variable([&](SavedVariable& variable) { saved.after(variable); }, each...);
-        },
-        kept);
+    for_each_variable([&](SavedVariable& variable) { saved.after(variable); });
     return result;
   }
 
   static variable_list run_packed(const variable_list& grads, const std::vector<c10::IValue>& packed) {
     return [&]<size_t... i>(std::index_sequence<i...>) {
-      return backward(grads[0], compiled::IValuePacker<Owned<std::decay_t<Arguments>>>::unpack(packed[i])...);
+      return backward(grads[0], Packer<Arguments>::unpack(packed[i])...);
     }(std::index_sequence_for<Arguments...>());
   }
 
-  std::tuple<Kept<std::decay_t<Arguments>>...> kept;
+  template <class Use>
+  void for_each_variable(const Use& use) {
+    const auto visit = [&](auto& each) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(each)>, SavedVariable>) {
+        use(each);
+      }
+    };
+    std::apply([&](auto&... each) { (visit(each), ...); }, kept);
+  }
+
+  using Kepts = std::tuple<Kept<Arguments>...>;
+  Kepts kept;
 };
 
 }  // namespace

@@ -37,27 +37,25 @@ at::Tensor in_one_batch(const at::Tensor& input, const Op& op) {
   };
   find_level(input);
   for_each_tensor(op, [&](const auto&, const at::Tensor& tensor) { find_level(tensor); });
-  const auto join = [&]<class T>(const T& argument) -> decltype(auto) {
+  const auto join = [&](const at::Tensor& tensor) {
+    const auto* batched = maybeGetBatchedImpl(tensor);
+    const bool has_batch = batched && batched->level() == level;
+    const at::Tensor first = has_batch ? batched->value().movedim(batched->bdim(), 0) : tensor.unsqueeze(0);
+    c10::SymDimVector sizes(first.sym_sizes().begin(), first.sym_sizes().end());
+    sizes[0] = batch;
+    return first.expand_symint(sizes).flatten(0, 1);
+  };
+  const auto joined = [&]<class T>(const T& argument) -> decltype(auto) {
     if constexpr (std::is_same_v<T, at::Tensor>) {
-      const auto* batched = maybeGetBatchedImpl(argument);
-      const bool has_batch = batched && batched->level() == level;
-      const at::Tensor first = has_batch ? batched->value().movedim(batched->bdim(), 0) : argument.unsqueeze(0);
-      c10::SymDimVector sizes(first.sym_sizes().begin(), first.sym_sizes().end());
-      sizes[0] = batch;
-      return first.expand_symint(sizes).flatten(0, 1);
+      return join(argument);
+    } else if constexpr (std::is_same_v<T, std::optional<at::Tensor>>) {
+      return argument ? T(join(*argument)) : T();
     } else {
       return (argument);
     }
   };
-  const auto join_any = [&]<class T>(const T& argument) -> decltype(auto) {
-    if constexpr (std::is_same_v<T, std::optional<at::Tensor>>) {
-      return argument ? T(join(*argument)) : T();
-    } else {
-      return join(argument);
-    }
-  };
   const at::Tensor out =
-      std::apply([&](const auto&... argument) { return run(join(input), Op{join_any(argument)...}); }, op.arguments());
+      std::apply([&](const auto&... argument) { return run(join(input), Op{joined(argument)...}); }, op.arguments());
   return makeBatched(out.unflatten_symint(0, {batch, images}), 0, level);
 }
 

@@ -31,7 +31,7 @@ TORCHCROP_FAST_API at::Tensor pad(
     std::string_view mode = "constant",
     const std::optional<at::Scalar>& value = std::nullopt);
 
-// The same for entries that may be symbolic, as torch names such functions.
+// pad by entries that may be symbolic, named as torch names such functions.
 TORCHCROP_FAST_API at::Tensor pad_symint(
     const at::Tensor& input,
     c10::SymIntArrayRef pad,
@@ -70,7 +70,7 @@ TORCHCROP_FAST_API at::Tensor crop_at(
     std::string_view padding_mode = "constant",
     const at::Scalar& fill = 0);
 
-// The same written to out, which it returns, as with pad_out; out shares no memory with offsets or flip either.
+// crop_at written to out, which it returns, as with pad_out; out shares no memory with offsets or flip either.
 TORCHCROP_FAST_API at::Tensor& crop_at_out(
     at::Tensor& out,
     const at::Tensor& input,
@@ -110,8 +110,8 @@ TORCHCROP_FAST_API at::Tensor crop_mirror_normalize(
     std::string_view padding_mode = "constant",
     at::ArrayRef<double> fill = 0.);
 
-// The same written to out, which it returns. out has dtype and input's device and shares no memory with input, offsets
-// or flip; otherwise as with pad_out.
+// crop_mirror_normalize written to out, which it returns. out has dtype and input's device and shares no memory with
+// input, offsets or flip; otherwise as with pad_out.
 TORCHCROP_FAST_API at::Tensor& crop_mirror_normalize_out(
     at::Tensor& out,
     const at::Tensor& input,
