@@ -129,6 +129,11 @@ def test_sources_say_in_the_first_line_what_they_are(source):
     assert source.name not in first
 
 
+@pytest.mark.parametrize("path", [*SOURCES, *files(ROOT / "torchcrop_fast", ".py")], ids=from_root)
+def test_files_are_read_in_one_go(path):
+    assert len(path.read_text().splitlines()) <= 600
+
+
 @pytest.mark.parametrize("path", CMAKE_FILES, ids=from_root)
 def test_cmake_files_say_in_the_first_line_what_they_are(path):
     first = path.read_text().splitlines()[0]

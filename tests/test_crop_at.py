@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functionalize, grad, hessian, jacfwd, jacrev, jvp, vmap
 
 from torchcrop_fast import _scripted
-from torchcrop_fast.functional import crop_at
+from torchcrop_fast.functional import crop_at, crop_mirror_normalize
 
 VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
 HAS_AVX2 = "avx2" in Path("/proc/cpuinfo").read_text().split()
@@ -815,6 +816,47 @@ def test_errors_of_the_gradient(
     if device == "cpu":
         with raises_exactly(RuntimeError, text):
             ADJOINT.default._op_dk(DispatchKey.CompositeExplicitAutograd, torch.zeros(grad), whole(*offsets), size)
+
+
+@pytest.mark.parametrize("padding_mode", BORDERS)
+@pytest.mark.parametrize("dims", [63, 64, 65, 70, 200])
+def test_dimensions_of_one_element_cost_nothing(dims: int, padding_mode: str) -> None:
+    """However many: a window keeps those that show something, and the batch."""
+    places = torch.tensor([[-1]]), (4,)
+    options = {"padding_mode": padding_mode, "flip": torch.tensor([True])}
+    many = torch.arange(1.0, 3.0).view([1] * (dims - 1) + [2]).requires_grad_()
+    few = torch.arange(1.0, 3.0).view(1, 2).requires_grad_()
+    results = crop_at(many, *places, **options), crop_at(few, *places, **options)
+    assert results[0].shape == (1,) * (dims - 1) + (4,)
+    assert torch.equal(results[0].flatten(), results[1].flatten())
+    upstream = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    for tensor, result in zip((many, few), results, strict=True):
+        result.backward(upstream.view(result.shape))
+        assert tensor.grad is not None
+    assert torch.equal(many.grad.flatten(), few.grad.flatten())
+
+
+def test_more_dimensions_than_a_window_has_are_refused() -> None:
+    text = "pad: at most 64 dimensions larger than 1 are supported"
+    grad = torch.zeros(1).expand([1] * 8 + [2] * 58)
+    with raises_exactly(RuntimeError, text):
+        torch.ops.torchcrop_fast._pad_adjoint(grad, [1, 0] * 58 + [-1, 0] * 8, [2] * 8 + [1] * 58, "replicate")
+    text = "crop_at: at most 64 dimensions larger than 1 are supported"
+    with raises_exactly(RuntimeError, text):
+        crop_at(torch.zeros([1] * 66), torch.zeros(1, 65, dtype=torch.int64), [1] * 65)
+    assert crop_at(torch.zeros([1] * 65), torch.zeros(1, 64, dtype=torch.int64), [1] * 64).shape == (1,) * 65
+
+
+@pytest.mark.parametrize(("batch", "images", "crops"), [(0, 1, None), (0, 0, None), (3, 0, 2), (0, 2, 0), (3, 2, 0)])
+def test_vmap_of_nothing(batch: int, images: int, crops: int | None) -> None:
+    x = torch.rand(batch, images, 2, 4, 5)
+    offsets = torch.zeros((images, 2) if crops is None else (images, crops, 2), dtype=torch.int64)
+    shape = (images, 2, 3, 3) if crops is None else (images, crops, 2, 3, 3)
+    assert vmap(lambda x: crop_at(x, offsets, (3, 3)))(x).shape == (batch, *shape)
+    normalize = partial(crop_mirror_normalize, offsets=offsets, size=(3, 3), mean=[0, 0], std=[1, 1])
+    assert vmap(normalize)(x).shape == (batch, *shape)
+    if batch > 0:
+        assert jacrev(lambda x: crop_at(x, offsets, (3, 3)))(x[0]).shape == (*shape, *x.shape[1:])
 
 
 def test_a_window_onto_a_huge_expanded_tensor() -> None:
