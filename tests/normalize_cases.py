@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import reference
@@ -75,7 +76,7 @@ class Case:
             self.in_memory[1],
             (offsets, self.size),
             options,
-            functional.crop_mirror_normalize(input, offsets, self.size, **options),
+            partial(functional.crop_mirror_normalize, input, offsets, self.size, **options),
             OPS._crop_mirror_normalize_adjoint,
             (offsets, self.shape[2:]),
             {**adjoint_options, "dtype": self.dtype},

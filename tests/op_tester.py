@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -69,7 +69,7 @@ OUT_LAYOUTS = ("contiguous", "sliced", "stepped", "permuted")
 
 @dataclass(frozen=True)
 class Call:
-    """The arguments of a case, and what the op must make of them."""
+    """The arguments of a case."""
 
     op: Any  # torch.ops.torchcrop_fast...
     function: Callable[..., Tensor]  # of the same arguments
@@ -78,13 +78,17 @@ class Call:
     view: View  # by this
     arguments: tuple[Any, ...]  # but for input
     options: dict[str, Any]  # those by keyword
-    expected: Tensor
+    expect: Callable[[], Tensor]  # what the op must make of them, maybe slowly
     adjoint: Any
     adjoint_arguments: tuple[Any, ...]  # but for the gradient
     adjoint_options: dict[str, Any] = field(default_factory=dict)
     sources: Callable[[], Tensor] | None = None  # the input's element that each of the result's shows, -1 for the fill
     derivatives: bool = False  # check them numerically: slow, needs float64 or complex128
     opcheck: bool = False  # run torch.library.opcheck: slow
+
+    @functools.cached_property
+    def expected(self) -> Tensor:
+        return self.expect()
 
     def run(self, input: Tensor, out: Tensor | None = None) -> Tensor:
         return self.function(input, *self.arguments, **self.options, out=out)
@@ -103,7 +107,7 @@ class Call:
                 yield option, lambda t, name=name: self._with(options={**self.options, name: t})
 
     def _with(self, **changes: Any) -> "Call":
-        return Call(**{**vars(self), **changes})
+        return replace(self, **changes)
 
 
 class Case(Protocol):

@@ -85,7 +85,7 @@ class Case:
             view,
             (self.pad, self.mode, self.value),
             {},
-            self.expect(input),
+            partial(self.expect, input),
             ADJOINT,
             (self.pad, self.padded_size, self.mode),
             sources=partial(reference.repeat_sources, self.shape, self.pad, self.mode) if repeats else None,

@@ -44,9 +44,8 @@ Strides<Int> dense_strides(c10::ArrayRef<Int> sizes, at::MemoryFormat format) {
     return {strides.begin(), strides.end()};
   }
   Strides<Int> strides;
-  strides.assign(sizes.begin(), sizes.end());
-  if (!strides.empty()) {
-    strides.back() = 1;
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    strides.push_back(Int(1));
   }
   for (size_t d = sizes.size(); d-- > 1;) {
     strides[d - 1] = strides[d] * at_least_1(sizes[d]);
