@@ -78,10 +78,11 @@ inline int64_t out_extent(const Windows& windows) {
 // which is read, it is the window.
 enum class Reversed { kIn, kOut };
 
-// The ith window, counted through all images, each of its dimensions as windows has it. For places on the CPU.
-// in_bytes, out_bytes: of an element.
-inline Window unmerged_window_at(
-    const Windows& windows, int64_t i, Reversed reversed, int64_t in_bytes, int64_t out_bytes) {
+// The ith window, counted through all images, but for its dimensions, which add(window, dim) gets one after another.
+// For places on the CPU. in_bytes, out_bytes: of an element.
+template <class Add>
+Window make_window_at(
+    const Windows& windows, int64_t i, Reversed reversed, int64_t in_bytes, int64_t out_bytes, const Add& add) {
   const Window& first = windows.window;
   const int64_t image = i / windows.windows_an_image, nth = i % windows.windows_an_image;
   Window window;  // the unused dimensions stay as they are: copying them would cost more than a small window
@@ -89,7 +90,7 @@ inline Window unmerged_window_at(
   window.out = first.out + (image * windows.out_image_stride + nth * windows.out_window_stride) * out_bytes;
   window.element_size = first.element_size;
   window.border = first.border;
-  window.dims = first.dims;
+  window.dims = 0;
   for (int d = 0; d < first.dims; ++d) {
     WindowDim dim = first.dim[d];
     const int spatial = windows.spatial[d];
@@ -111,26 +112,25 @@ inline Window unmerged_window_at(
         }
       }
     }
-    window.dim[d] = dim;
+    add(window, dim);
   }
   return window;
 }
 
-// The same in the simplest form that shows the same, for copy_window_cpu.
+// The ith window, each of its dimensions as windows has it.
+inline Window unmerged_window_at(
+    const Windows& windows, int64_t i, Reversed reversed, int64_t in_bytes, int64_t out_bytes) {
+  return make_window_at(windows, i, reversed, in_bytes, out_bytes, [](Window& window, const WindowDim& dim) {
+    window.dim[window.dims++] = dim;
+  });
+}
+
+// The ith window in the simplest form that shows the same, for copy_window_cpu.
 inline Window window_at(const Windows& windows, int64_t i) {
   const int64_t bytes = windows.window.element_size;
-  const Window unmerged = unmerged_window_at(windows, i, Reversed::kIn, bytes, bytes);
-  Window window;
-  window.in = unmerged.in;
-  window.out = unmerged.out;
-  window.element_size = unmerged.element_size;
-  window.border = unmerged.border;
-  window.dims = 0;
+  Window window = make_window_at(windows, i, Reversed::kIn, bytes, bytes, append_dim);
   for (int byte = 0; byte < 16; ++byte) {
     window.fill[byte] = windows.window.fill[byte];
-  }
-  for (int d = 0; d < unmerged.dims; ++d) {
-    append_dim(window, unmerged.dim[d]);
   }
   order_for_reading(window);
   return window;
