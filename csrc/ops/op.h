@@ -31,7 +31,7 @@ std::tuple<Argument<Fields>...> in_order(const Fields&... fields) {
   return {fields...};
 }
 
-// The sizes of a tensor, of the last `count` dimensions, or of `count` dimensions from `first` on.
+// The sizes of a tensor, and of its last `count` dimensions.
 template <class Int>
 c10::ArrayRef<Int> sizes_of(const at::Tensor& tensor) {
   if constexpr (std::is_same_v<Int, int64_t>) {
