@@ -55,19 +55,23 @@ class WindowAdder {
           window.border, column.start, column.size, column.in_size, [&](const Run& run) { shown.runs.push_back(run); });
       shown_.push_back(std::move(shown));
     }
-    sums_.resize(shape_.dim[last_].in_size);
   }
 
   void write(int64_t begin, int64_t end) {
+    const int64_t size = shape_.dim[last_].in_size, stride = shape_.dim[last_].in_stride;
+    const bool in_place = std::is_same_v<T, Sum> && stride == 1;
+    std::vector<Sum> sums(in_place ? 0 : size);
     seek(begin);
     for (int64_t row = begin; row < end; ++row, next_row()) {
-      std::fill(sums_.begin(), sums_.end(), Sum(0));
+      T* const in = reinterpret_cast<T*>(const_cast<char*>(shape_.in)) + in_offset_;
+      sums_ = in_place ? reinterpret_cast<Sum*>(in) : sums.data();
+      std::fill(sums_, sums_ + size, Sum(0));
       for (const WindowOccurrences& shown : shown_) {
         add(shown, 0, reinterpret_cast<const T*>(shown.window->out));
       }
-      T* const in = reinterpret_cast<T*>(const_cast<char*>(shape_.in)) + in_offset_;
-      const int64_t stride = shape_.dim[last_].in_stride;
-      const auto size = static_cast<int64_t>(sums_.size());
+      if (in_place) {
+        continue;
+      }
       if (stride == 1) {  // separate loop, so that compilers vectorize it
         for (int64_t i = 0; i < size; ++i) {
           in[i] = narrow(sums_[i]);
@@ -119,7 +123,7 @@ class WindowAdder {
       return;
     }
     for (const Run& run : shown.runs) {
-      Sum* sum = sums_.data() + run.in;
+      Sum* const sum = sums_ + run.in;
       const T* from = out + run.out * stride;
       if (stride == 1 && run.step == 1) {  // separate, as above
         for (int64_t i = 0; i < run.size; ++i) {
@@ -145,7 +149,7 @@ class WindowAdder {
   const int last_;
   std::vector<WindowOccurrences> shown_;
   // The current row.
-  std::vector<Sum> sums_;
+  Sum* sums_;  // (its size); the input's gradient itself where that is a row of sums
   int64_t index_[kMaxDims];
   int64_t in_offset_;  // elements
 };
