@@ -158,6 +158,13 @@ CASES = [
     )
 ]
 
+# One image, one channel, one row, one crop.
+CASES += [
+    CropAtCase(shape, size, crops, "each", border, layout="meaningless", places_layout="meaningless")
+    for border in BORDERS
+    for shape, size, crops in [((1, 1, 1, 6), (3, 4), 1), ((1, 3, 5, 1), (1, 3), None), ((2, 1, 1), (1,), 1)]
+]
+
 LARGE_CASES = [
     CropAtCase((3, 2, 300, 500), (400, 301), padding_mode="constant", fill=2.5),
     CropAtCase((2, 3, 300, 500), (200, 301), crops=2, flip="last", padding_mode="reflect"),

@@ -19,6 +19,7 @@ IN_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 OUT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 FORMATS = (torch.contiguous_format, torch.channels_last)
 INPUT_LAYOUTS = ("contiguous", "channels_last", "permuted", "transposed", "sliced", "stepped", "expanded")
+INPUT_LAYOUTS += ("meaningless",)
 # A channel that is taken for another one is seen: no two have the same.
 MEAN = (0.485, -0.456, 0.406, 0.1, 0.9)
 STD = (0.229, 0.6, 1.5, -0.4, 3.0)

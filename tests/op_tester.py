@@ -51,6 +51,14 @@ def _overlapping(shape: Shape) -> tuple[Shape, View]:
     return (sum(shape) + 1,), lambda base: base.as_strided(shape, (1,) * len(shape))
 
 
+def _meaningless(shape: Shape) -> tuple[Shape, View]:
+    def view(base: Tensor) -> Tensor:
+        strides = [2**59 + d if shape[d] == 1 else stride for d, stride in enumerate(base.stride())]
+        return base.as_strided(shape, strides)
+
+    return shape, view
+
+
 # How a tensor lies in memory: from its shape to a dense base's shape and the view of the base that the tensor is.
 LAYOUTS: dict[str, Callable[[Shape], tuple[Shape, View]]] = {
     "contiguous": _contiguous,
@@ -62,9 +70,10 @@ LAYOUTS: dict[str, Callable[[Shape], tuple[Shape, View]]] = {
     "expanded": _expanded,
     "expanded_last": _expanded_last,
     "overlapping": _overlapping,
+    "meaningless": _meaningless,  # strides of dimensions of one element
 }
 # Those where each element has memory of its own, and so can be written; all but the first leave gaps or change order.
-OUT_LAYOUTS = ("contiguous", "sliced", "stepped", "permuted")
+OUT_LAYOUTS = ("contiguous", "sliced", "stepped", "permuted", "meaningless")
 
 
 @dataclass(frozen=True)

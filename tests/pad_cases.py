@@ -188,7 +188,8 @@ SHAPES: tuple[Shape, ...] = (
 
 def layouts(shape: Shape) -> list[str]:
     fewest_dims = {"channels_last": 3, "transposed": 2, "permuted": 3}
-    return [layout for layout in LAYOUTS if len(shape) >= fewest_dims.get(layout, 1)]
+    fitting = [layout for layout in LAYOUTS if len(shape) >= fewest_dims.get(layout, 1)]
+    return [layout for layout in fitting if layout != "meaningless" or 1 in shape]
 
 
 def pads(shape: Shape) -> list[tuple[int, ...]]:

@@ -24,8 +24,11 @@ enum class Border : int {
   kCircular,   // bcde abcde abcd
 };
 
+// The largest input of a border that repeats elements: periods, indexes of windows and their sums stay in int64.
+inline constexpr int64_t kMaxRepeated = int64_t{1} << 61;
+
 // After how many elements a border shows the same again; 0 if it never does. size, of the input, is at least 1.
-// Index is int64_t, or int32_t where twice the size fits.
+// Index is int64_t, or int32_t where four times the size fits.
 template <class Index>
 TORCHCROP_FAST_HOST_DEVICE inline Index border_period(Border border, Index size) {
   switch (border) {

@@ -18,7 +18,7 @@ struct WindowDim {
 
   // The output indexes [begin(), end()) see the input itself.
   int64_t begin() const { return start < 0 ? -start : 0; }
-  int64_t end() const { return in_size - start < size ? in_size - start : size; }
+  int64_t end() const { return in_size - size < start ? in_size - start : size; }
 };
 
 // More than append_dim() ever keeps: each dimension it keeps, but for one, doubles the number of elements at least.

@@ -398,7 +398,8 @@ class Copy {
     for (int d = 0; d < window_.dims; ++d) {
       const WindowDim& dim = window_.dim[d];
       const int64_t start = spatial_[d] >= 0 ? std::max(dim.size, dim.in_size) : std::abs(dim.start);
-      if ((start + dim.size + dim.in_size) * (repeats ? 4 : 1) >= k32BitLimit) {
+      if (std::max({start, dim.size, dim.in_size}) >= k32BitLimit ||
+          (start + dim.size + dim.in_size) * (repeats ? 4 : 1) >= k32BitLimit) {
         return false;
       }
       const int64_t end = spatial_[d] >= 0 ? dim.in_size + dim.size : std::abs(dim.start + dim.size);

@@ -51,11 +51,14 @@ std::string cropped(const Int& entry) {
   return text.front() == '-' ? text.substr(1) : (entry < 0 ? c10::str(-entry) : "0");
 }
 
+// Whether a dtype has a zero, whose bytes are 0.
+bool has_zero(at::ScalarType dtype) { return dtype != at::kFloat8_e8m0fnu; }
+
 // The bytes of an element, over and over. argument is what the op calls the value.
 std::array<unsigned char, 16> element_bytes(
     const char* op, const char* argument, const at::Scalar& value, at::ScalarType dtype) {
   std::array<unsigned char, 16> bytes{};
-  if (at::isQIntType(dtype)) {
+  if (at::isQIntType(dtype) || (value.isBoolean() && !value.toBool())) {  // kZeroBytes
     return bytes;
   }
   AT_DISPATCH_V2(
@@ -119,12 +122,21 @@ bool is_pixel_float(at::ScalarType dtype) {
   return dtype == at::kFloat || dtype == at::kHalf || dtype == at::kBFloat16;
 }
 
+// A border can repeat a dimension of this size: its indexes, periods and their sums stay in int64.
+template <class Int>
+void check_repeatable(const char* op, size_t d, const Int& size) {
+  TORCH_CHECK(
+      concrete(size).value_or(0) <= kMaxRepeated, op, ": dim ", d, " must have at most ", kMaxRepeated,
+      " elements for a border that repeats them, got ", size);
+}
+
 // Whether there is something in each dimension, counted from `first` on, that the border can repeat.
 template <class Int>
 void check_repeats(
     const char* op, std::string_view padding_mode, Border border, c10::ArrayRef<Int> sizes, size_t first) {
   for (size_t d = 0; d < sizes.size() && border != Border::kConstant; ++d) {
     TORCH_CHECK(sizes[d] > 0, op, ": dim ", first + d, " must not be empty with padding_mode '", padding_mode, "'");
+    check_repeatable(op, first + d, sizes[d]);
   }
 }
 
@@ -214,6 +226,7 @@ void check_padded_sizes(
         add(size, before < 0 ? before : Int(0), &size) && add(size, after < 0 ? after : Int(0), &size) &&
         (crops_last || size >= 0));
     if (border != Border::kConstant) {
+      check_repeatable("pad", d, sizes[d]);
       check_repeats_once<Int>(border, d, sizes[d], size, before, after);
     }
     const bool fits = add(size, before > 0 ? before : Int(0), &size) && add(size, after > 0 ? after : Int(0), &size);
@@ -260,8 +273,8 @@ Checked<Int> check(const at::Tensor& input, const Pad<Int>& op) {
     TORCH_CHECK(
         !op.value || (!op.value->isComplex() && op.value->template to<double>() == 0),
         "pad: value must be None or 0 unless mode is 'constant', got ", *op.value);
-  } else if (op.value && any_positive(op.pad)) {
-    checked.fill = element_bytes("pad", "value", *op.value, input.scalar_type());
+  } else if ((op.value || !has_zero(input.scalar_type())) && any_positive(op.pad)) {
+    checked.fill = element_bytes("pad", "value", op.value.value_or(0), input.scalar_type());
   }
   return checked;
 }
@@ -359,6 +372,13 @@ Checked<Int> check(const at::Tensor& input, const CropMirrorNormalize<Int>& op) 
   check_a_channel("std", op.std, channels, false);
   check_a_channel("fill", op.fill, channels, true);
   TORCH_CHECK(std::find(op.std.begin(), op.std.end(), 0) == op.std.end(), op.kName, ": std must not be 0");
+  for (size_t c = 0; c < op.std.size(); ++c) {
+    const auto [scale, bias] = affine_of(dtype, op.mean[c], op.std[c]);
+    TORCH_CHECK(
+        std::isnormal(scale) && std::isfinite(bias), op.kName,
+        ": std must be such that 1 / std and mean / std are numbers that float32 holds in full, got ", op.std[c],
+        " with a mean of ", op.mean[c]);
+  }
   if (op.offsets) {
     check_places<Int>(op.kName, input.device(), sizes[0], *op.offsets, 2, op.flip);
   } else if (op.flip) {
@@ -376,6 +396,22 @@ Checked<Int> check(const at::Tensor& input, const CropMirrorNormalize<Int>& op) 
   template Checked<int64_t> check(const at::Tensor&, const Op<int64_t>&); \
   template Checked<c10::SymInt> check(const at::Tensor&, const Op<c10::SymInt>&);
 TORCHCROP_FAST_FOR_EACH_OP(INSTANTIATE)
+
+Affine affine_of(at::ScalarType dtype, double mean, double std) {
+  const double unit = dtype == at::kByte ? 255 : 1;
+  return {static_cast<float>(1 / (unit * std)), static_cast<float>(-mean / std)};
+}
+
+size_t bytes_reached(const at::Tensor& tensor) {
+  if (tensor.numel() == 0) {
+    return 0;
+  }
+  int64_t last = tensor.storage_offset();
+  for (int64_t d = 0; d < tensor.dim(); ++d) {
+    last += (tensor.sizes()[d] - 1) * tensor.strides()[d];
+  }
+  return static_cast<size_t>(last + 1) * tensor.element_size();
+}
 
 void check_out_type(const char* op, at::ScalarType dtype, at::Device device, const at::Tensor& out) {
   TORCH_CHECK(

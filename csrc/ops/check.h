@@ -30,6 +30,24 @@ Checked<Int> check(const at::Tensor& grad, const CropAtAdjoint<Int>& op);
 template <class Int>
 Checked<Int> check(const at::Tensor& input, const CropMirrorNormalize<Int>& op);
 
+// What normalizes a pixel x of this dtype: x * scale + bias.
+struct Affine {
+  float scale;
+  float bias;
+};
+Affine affine_of(at::ScalarType dtype, double mean, double std);
+
+// The bytes that a storage must have for all the tensor's elements.
+size_t bytes_reached(const at::Tensor& tensor);
+
+// The tensor's storage holds all its elements: a freed one, of 0 bytes, holds none. argument() is its name.
+template <class Argument>
+void check_storage(const char* op, const Argument& argument, const at::Tensor& tensor) {
+  const size_t wanted = bytes_reached(tensor), found = tensor.storage().nbytes();
+  TORCH_CHECK(
+      wanted <= found, op, ": ", argument(), " must have a storage of at least ", wanted, " bytes, got one of ", found);
+}
+
 // out is of the result's dtype, and on its device.
 void check_out_type(const char* op, at::ScalarType dtype, at::Device device, const at::Tensor& out);
 

@@ -5,12 +5,12 @@
 #include <ATen/record_function.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
-#include <fstream>
-
 #include "../kernels/adjoint_cpu.h"
 #include "../kernels/normalize_cpu.h"
 #include "../kernels/window_cpu.h"
 #include "direct.h"
+#include "environment.h"
+#include "machine.h"
 #include "output_cache.h"
 #include "structured.h"
 
@@ -21,19 +21,10 @@ namespace {
 constexpr int64_t kGrainBytes = 128 * 1024;
 constexpr int64_t kGrainElements = 16 * 1024;
 
-// The bytes of the last-level cache. Not sysconf's: glibc counts it many times over on virtual machines.
-int64_t cache_bytes() {
-  static const int64_t bytes = [] {
-    int64_t kib = 0;
-    std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kib;
-    return kib > 0 ? kib << 10 : int64_t{32} << 20;
-  }();
-  return bytes;
-}
-
 // Streaming stores pay once input and output exceed 1.2 times the last-level cache.
 Stores stores_for(int64_t bytes, Memory memory) {
-  return bytes > cache_bytes() / 5 * 6 && memory == Memory::kUsed ? Stores::kStreaming : Stores::kCached;
+  static const int64_t cached = bytes_of_variable("TORCHCROP_FAST_LAST_LEVEL_CACHE", [] { return last_level_cache(); });
+  return bytes / 6 > cached / 5 && memory == Memory::kUsed ? Stores::kStreaming : Stores::kCached;
 }
 
 // How many elements are worth a thread of their own.

@@ -37,6 +37,13 @@ c10::DimVector outermost_first(at::IntArrayRef strides) {
   return order;
 }
 
+// A dimension of one element may have any stride, which means nothing: no more than a dense tensor's, so that no multiple
+// of it leaves int64.
+int64_t stride_of(const at::Tensor& tensor, int64_t d) {
+  const int64_t stride = tensor.strides()[d];
+  return tensor.sizes()[d] == 1 ? std::min(stride, tensor.numel()) : stride;
+}
+
 char* data_of(const at::Tensor& tensor) { return const_cast<char*>(static_cast<const char*>(tensor.const_data_ptr())); }
 
 // In whose memory's order the dimensions of windows are, or as they are given.
@@ -60,9 +67,9 @@ Windows windows_on(
   std::fill(std::begin(all.window.fill), std::end(all.window.fill), 0);
   all.images = images.size(0);
   all.windows_an_image = several ? windows.size(1) : 1;
-  all.in_image_stride = images.stride(0);
-  all.out_image_stride = windows.stride(0);
-  all.out_window_stride = several ? windows.stride(1) : 0;
+  all.in_image_stride = stride_of(images, 0);
+  all.out_image_stride = stride_of(windows, 0);
+  all.out_window_stride = several ? stride_of(windows, 1) : 0;
   const int64_t first_spatial = images.dim() - tail - spatial_dims;
   const auto strides = (order == Order::kOfImages ? images : windows).strides();
   const auto dims = strides.slice(order == Order::kOfWindows && several ? 2 : 1);
@@ -78,7 +85,7 @@ Windows windows_on(
     TORCH_CHECK(all.window.dims < kMaxDims, "crop_at: at most ", kMaxDims, " dimensions larger than 1 are supported");
     all.spatial[all.window.dims] = spatial ? static_cast<int>(d - first_spatial) : -1;
     all.window.dim[all.window.dims++] = {
-        windows.size(window_d), 0, images.size(d), images.stride(d), windows.stride(window_d)};
+        windows.size(window_d), 0, images.size(d), stride_of(images, d), stride_of(windows, window_d)};
   }
   return all;
 }
@@ -143,15 +150,16 @@ Window window_of(
   window.element_size = static_cast<int>(input.element_size());
   window.dims = 0;
   std::copy(checked.fill.begin(), checked.fill.end(), window.fill);
-  const auto sizes = out.sizes(), strides = out.strides(), in_strides = input.strides();
+  const auto sizes = out.sizes(), strides = out.strides();
   const bool in_order = std::is_sorted(strides.rbegin(), strides.rend());
   const auto order = in_order ? c10::DimVector() : outermost_first(strides);
   for (size_t i = 0; i < sizes.size(); ++i) {
     const size_t d = in_order ? i : static_cast<size_t>(order[i]);
     const Padded padded = padded_dim(op.pad, window.border, input.dim(), static_cast<int64_t>(d), input.sizes()[d]);
     const int64_t start = near_start(window.border, padded.start, sizes[d], padded.size);
-    window.in += padded.first * in_strides[d] * window.element_size;
-    append_dim(window, {sizes[d], start, padded.size, in_strides[d], strides[d]});
+    const int64_t in_stride = stride_of(input, static_cast<int64_t>(d));
+    window.in += padded.first * in_stride * window.element_size;
+    append_dim(window, {sizes[d], start, padded.size, in_stride, stride_of(out, static_cast<int64_t>(d))});
   }
   return window;
 }
@@ -196,11 +204,11 @@ Windows added_windows_of(
   window.dims = 0;
   for (const int64_t d : outermost_first(to.strides())) {
     const Padded padded = padded_dim(op.pad, checked.border, out.dim(), d, to.size(d));
-    window.in += padded.first * to.stride(d) * window.element_size;
+    window.in += padded.first * stride_of(to, d) * window.element_size;
     if (padded.size > 1 || from.size(d) > 1) {  // the others mean nothing, and may be many
       TORCH_CHECK(window.dims < kMaxDims, "pad: at most ", kMaxDims, " dimensions larger than 1 are supported");
       const int64_t start = near_start(checked.border, padded.start, from.size(d), padded.size);
-      window.dim[window.dims++] = {from.size(d), start, padded.size, to.stride(d), from.stride(d)};
+      window.dim[window.dims++] = {from.size(d), start, padded.size, stride_of(to, d), stride_of(from, d)};
     }
   }
   if (window.dims == 0) {
@@ -252,8 +260,9 @@ Normalization::Normalization(
   numbers_.resize(3 * channels);
   for (size_t c = 0; c < channels; ++c) {
     const double fill = op.fill.size() == 1 ? op.fill[0] : op.fill[c];
-    numbers_[c] = static_cast<float>(1 / (unit * op.std[c]));
-    numbers_[channels + c] = static_cast<float>(-op.mean[c] / op.std[c]);
+    const Affine affine = affine_of(input.scalar_type(), op.mean[c], op.std[c]);
+    numbers_[c] = affine.scale;
+    numbers_[channels + c] = affine.bias;
     numbers_[2 * channels + c] = static_cast<float>((fill / unit - op.mean[c]) / op.std[c]);
   }
   windows.scale = numbers_.data();

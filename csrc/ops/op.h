@@ -52,8 +52,9 @@ bool any_positive(c10::ArrayRef<Int> numbers) {
 }
 
 // The values that linear() puts in place of others.
-inline const std::optional<at::Scalar> kNoValue;
-inline const at::Scalar kZero = 0;
+// What lies around derivatives: bytes of 0. Not the number, which float8_e8m0fnu lacks.
+inline const at::Scalar kZeroBytes = false;
+inline const std::optional<at::Scalar> kValueOfZeroBytes = kZeroBytes;
 inline constexpr double kZeroFill = 0;
 
 // The ops. Int is c10::SymInt where the dispatcher passes an op, and int64_t where sizes are known. An op refers to
@@ -80,7 +81,7 @@ struct Pad {
 
   template <class Use>
   auto linear(const Use& use) const {
-    return use(Pad{pad, mode, kNoValue});
+    return use(Pad{pad, mode, kValueOfZeroBytes});
   }
 
   template <class Use>
@@ -93,7 +94,7 @@ struct Pad {
     for (const Int& entry : pad) {
       back.push_back(-entry);
     }
-    use(Pad{back, "constant", kNoValue});
+    use(Pad{back, "constant", kValueOfZeroBytes});
   }
 };
 
@@ -117,7 +118,7 @@ struct PadAdjoint {
 
   template <class Use>
   void adjoint(const at::Tensor&, const Use& use) const {
-    use(Pad<Int>{pad, mode, kNoValue});
+    use(Pad<Int>{pad, mode, kValueOfZeroBytes});
   }
 };
 
@@ -141,7 +142,7 @@ struct CropAt {
 
   template <class Use>
   auto linear(const Use& use) const {
-    return use(CropAt{offsets, size, flip, padding_mode, kZero});
+    return use(CropAt{offsets, size, flip, padding_mode, kZeroBytes});
   }
 
   template <class Use>
@@ -171,7 +172,7 @@ struct CropAtAdjoint {
 
   template <class Use>
   void adjoint(const at::Tensor& grad, const Use& use) const {
-    use(CropAt<Int>{offsets, last_sizes<Int>(grad, size.size()), flip, padding_mode, kZero});
+    use(CropAt<Int>{offsets, last_sizes<Int>(grad, size.size()), flip, padding_mode, kZeroBytes});
   }
 };
 

@@ -6,16 +6,16 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <torchcrop_fast/memory.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdlib>
-#include <fstream>
 #include <list>
 #include <mutex>
-#include <string>
+
+#include "environment.h"
+#include "machine.h"
 
 namespace torchcrop_fast {
 namespace {
@@ -45,27 +45,9 @@ size_t class_bytes(int index) {
   return ((index % kSteps + kSteps + 1) * kLine) << (index / kSteps - 1);
 }
 
-// One sixteenth of the memory that this process may use.
-int64_t default_limit() {
-  auto memory = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    int64_t limit = 0;
-    if (std::ifstream(file) >> limit && limit > 0) {
-      memory = std::min(memory, limit);
-    }
-  }
-  return memory / 16;
-}
-
+// One sixteenth of the memory that the process may use, or what the environment says.
 int64_t initial_limit() {
-  const char* const variable = std::getenv("TORCHCROP_FAST_CACHE");
-  if (!variable || !*variable) {
-    return default_limit();
-  }
-  char* end = nullptr;
-  const int64_t limit = std::strtoll(variable, &end, 10);
-  TORCH_CHECK(*end == '\0' && limit >= 0, "TORCHCROP_FAST_CACHE must be a number of bytes, got '", variable, "'");
-  return limit;
+  return bytes_of_variable("TORCHCROP_FAST_CACHE", [] { return usable_memory() / 16; });
 }
 
 struct Block {
@@ -210,6 +192,9 @@ class OutputCache final : public c10::Allocator {
 
   void keep(Block& block) {
     c10::profiledCPUMemoryReporter().Delete(block.data);
+    if (class_bytes(block.size_class) >= kMapped) {
+      madvise(block.data, class_bytes(block.size_class), MADV_FREE);  // the system may take back what it needs
+    }
     Blocks evicted;
     {
       const std::lock_guard lock(mutex_);
@@ -257,6 +242,35 @@ class OutputCache final : public c10::Allocator {
   int64_t frees_ = 0;
   MemoryStats stats_{initial_limit(), 0, 0, 0, 0, 0};
 };
+
+// torch's allocator, and where that finds no memory, once more with the cache emptied, as torch's own caches do it.
+class EmptyingAllocator final : public c10::Allocator {
+ public:
+  explicit EmptyingAllocator(c10::Allocator* torchs) : torchs_(torchs) {}
+
+  c10::DataPtr allocate(size_t bytes) override {
+    try {
+      return torchs_->allocate(bytes);
+    } catch (const c10::Error&) {
+      if (memory_stats().cached_bytes == 0) {
+        throw;
+      }
+    }
+    empty_cache();
+    return torchs_->allocate(bytes);
+  }
+
+  c10::DeleterFnPtr raw_deleter() const override { return torchs_->raw_deleter(); }
+  void copy_data(void* to, const void* from, size_t bytes) const override { torchs_->copy_data(to, from, bytes); }
+
+ private:
+  c10::Allocator* const torchs_;
+};
+
+[[maybe_unused]] const bool kEmptiesForTorch = [] {
+  c10::SetCPUAllocator(new EmptyingAllocator(c10::GetCPUAllocator()));  // never destroyed, as the cache
+  return true;
+}();
 
 }  // namespace
 

@@ -77,20 +77,20 @@ bool share_memory(const at::Tensor& a, const void* a_data, const at::Tensor& b, 
   // An address in a is its base and a sum of steps; an address in b, read backwards, is its last byte less such a sum.
   c10::SmallVector<Steps, 16> steps;
   int64_t b_last = 0;
-  const auto add_steps = [&](int64_t stride, int64_t size) {
-    if (stride != 0 && size > 1) {
-      steps.push_back({stride, size});
+  const auto add_steps = [&](int64_t stride, int64_t bytes, int64_t size) {
+    if (stride != 0 && size > 1) {  // the stride of a dimension of one element may be anything
+      steps.push_back({stride * bytes, size});
     }
   };
   for (const auto d : c10::irange(a.dim())) {
-    add_steps(a.stride(d) * a.element_size(), a.size(d));
+    add_steps(a.stride(d), a.element_size(), a.size(d));
   }
   for (const auto d : c10::irange(b.dim())) {
-    add_steps(b.stride(d) * b.element_size(), b.size(d));
-    b_last += b.stride(d) * b.element_size() * (b.size(d) - 1);
+    add_steps(b.stride(d), b.element_size(), b.size(d));
+    b_last += (b.size(d) - 1) * b.stride(d) * b.element_size();
   }
-  add_steps(1, a.element_size());
-  add_steps(1, b.element_size());
+  add_steps(1, 1, a.element_size());
+  add_steps(1, 1, b.element_size());
   b_last += b.element_size() - 1;
   const int64_t target = reinterpret_cast<intptr_t>(b_data) + b_last - reinterpret_cast<intptr_t>(a_data);
   std::sort(steps.begin(), steps.end(), larger);

@@ -105,11 +105,19 @@ inline bool writes_strides(
   return out.strides() == at::IntArrayRef(strides_of(input, op, checked));
 }
 
+// All tensors that are read lie in memory.
+template <class Op>
+void check_storages(const at::Tensor& input, const Op& op) {
+  check_storage(op.kName, [] { return "input"; }, input);
+  for_each_tensor(op, [&](const auto& name, const at::Tensor& tensor) { check_storage(op.kName, name, tensor); });
+}
+
 // Makes the op's result.
 template <class Backend, class Op>
 at::Tensor make(const at::Tensor& input, const Op& op) {
   [[maybe_unused]] const typename Backend::Guard guard(input.device());
   const auto checked = check(input, op);
+  check_storages(input, op);
   const auto strides = strides_of(input, op, checked);
   const at::Tensor out = Backend::empty(checked.sizes, strides, dtype_of(input, op), input.device());
   if (out.numel() > 0) {
@@ -129,10 +137,12 @@ void make_into(const at::Tensor& input, const Op& op, at::Tensor& out) {
     for_each_tensor(
         op, [&](const auto& name, const at::Tensor& tensor) { check_out_memory(op.kName, name(), tensor, out); });
   };
+  check_storages(input, op);
   check_memory();
   if (at::native::resize_output(out, checked.sizes)) {
     check_memory();
   }
+  check_storage(op.kName, [] { return "out"; }, out);
   if (!writes_strides(input, op, checked, out)) {
     const at::AutoDispatchBelowADInplaceOrView below;  // a write counts once, and who calls this counts it
     out.copy_(make<Backend>(input, op));
