@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -66,6 +67,7 @@ def find_cuda() -> bool:
 WITH_CUDA = find_cuda()  # before torch.utils.cpp_extension reads CUDA_HOME
 
 from setuptools import setup  # noqa: E402
+from setuptools.command.build_py import build_py  # noqa: E402
 from torch.utils import cpp_extension  # noqa: E402
 
 ROOT = Path(__file__).parent
@@ -76,6 +78,7 @@ OPS_SOURCES = sorted(
     for path in ROOT.glob(f"csrc/*/*.{suffix}")
     if WITH_CUDA or (path.suffix == ".cpp" and path.name != "cuda.cpp")
 )
+TORCH_MINOR = ".".join(torch.__version__.split(".")[:2])
 HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.h"))
 FLAGS = ["-O3", "-g0", "-std=c++20", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 FLAGS += ["-fno-wrapv"]  # as CMake builds: Python's own flags would define what overflows
@@ -108,9 +111,39 @@ class BuildLibraries(cpp_extension.BuildExtension):
             f"FLAGS = {' '.join(FLAGS)!r}\n"
             f"CUDA_VERSION = {torch.version.cuda if WITH_CUDA else None!r}\n"
         )
+        self.write_cmake_package()
+
+    def write_cmake_package(self) -> None:
+        """Write beside the library what C++ programs need: headers, and what find_package(torchcrop_fast) reads."""
+        package = Path(self.package_folder())
+        shutil.rmtree(package / "include", ignore_errors=True)
+        shutil.copytree(ROOT / "csrc" / "include", package / "include")
+        folder = package / "share" / "cmake" / "torchcrop_fast"
+        folder.mkdir(parents=True, exist_ok=True)
+        values = {
+            "TORCH_FOLDER": "",  # beside the package
+            "TORCH_MINOR": TORCH_MINOR,
+            "UP": "../../..",
+            "LIBRARY": "libtorchcrop_fast.so",
+            "INCLUDE": "include",
+            "CUDA": "ON" if WITH_CUDA else "OFF",
+            "VERSION": self.distribution.get_version(),
+        }
+        for template in (ROOT / "cmake").glob("*.cmake.in"):
+            text = re.sub("@([A-Z_]+)@", lambda name: values[name[1]], template.read_text())
+            (folder / template.stem).write_text(text)
+        shutil.copy(ROOT / "cmake" / "torch.cmake", folder)
 
     def package_folder(self) -> str:
         return str(Path(self.get_ext_fullpath(OPS_LIBRARY)).parent)
+
+
+class BuildModules(build_py):
+    """Leaves out tests."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        found = super().find_package_modules(package, package_dir)
+        return [module for module in found if not module[1].startswith("test_")]
 
 
 def library(name: str, sources: list[str], link: list[str], **kwargs):
@@ -129,10 +162,11 @@ def library(name: str, sources: list[str], link: list[str], **kwargs):
 
 
 setup(
+    install_requires=[f"torch=={TORCH_MINOR}.*"],  # torch keeps its C++ ABI within a minor version
     ext_modules=[
         # py_limited_api keeps torch_python out of its libraries.
         library(OPS_LIBRARY, OPS_SOURCES, ["-Wl,-soname,libtorchcrop_fast.so"], py_limited_api=True),
         library("torchcrop_fast._C", ["csrc/python.cpp"], ["-Wl,-rpath,$ORIGIN"], libraries=["torchcrop_fast"]),
     ],
-    cmdclass={"build_ext": BuildLibraries},
+    cmdclass={"build_ext": BuildLibraries, "build_py": BuildModules},
 )

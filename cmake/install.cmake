@@ -1,5 +1,4 @@
 # Installs the ops library, its headers, and what find_package(torchcrop_fast) reads.
-include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/torchcrop_fast")
@@ -8,14 +7,19 @@ set_target_properties(
   torchcrop_fast PROPERTIES INSTALL_RPATH "${TORCHCROP_FAST_TORCH_FOLDER}/lib" INSTALL_RPATH_USE_LINK_PATH ON)
 install(
   TARGETS torchcrop_fast
-  EXPORT torchcrop_fastTargets
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-install(EXPORT torchcrop_fastTargets NAMESPACE torchcrop_fast:: DESTINATION "${package_folder}")
 
-configure_package_config_file(
-  cmake/torchcrop_fastConfig.cmake.in torchcrop_fastConfig.cmake INSTALL_DESTINATION "${package_folder}")
-write_basic_package_version_file(torchcrop_fastConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+# setup.py sets the same for the wheel.
+set(TORCH_FOLDER "${TORCHCROP_FAST_TORCH_FOLDER}")
+string(REGEX MATCH "^[0-9]+[.][0-9]+" TORCH_MINOR "${TORCHCROP_FAST_TORCH_VERSION}")
+string(REGEX REPLACE "[^/]+" ".." UP "${package_folder}")
+set(LIBRARY "${CMAKE_INSTALL_LIBDIR}/libtorchcrop_fast.so")
+set(INCLUDE "${CMAKE_INSTALL_INCLUDEDIR}")
+set(CUDA "${TORCHCROP_FAST_CUDA}")
+configure_file(cmake/torchcrop_fastConfig.cmake.in torchcrop_fastConfig.cmake @ONLY)
+set(VERSION "${PROJECT_VERSION}")
+configure_file(cmake/torchcrop_fastConfigVersion.cmake.in torchcrop_fastConfigVersion.cmake @ONLY)
 install(
   FILES "${PROJECT_BINARY_DIR}/torchcrop_fastConfig.cmake" "${PROJECT_BINARY_DIR}/torchcrop_fastConfigVersion.cmake"
         cmake/torch.cmake

@@ -99,6 +99,22 @@ function(torchcrop_fast_torch_library result name)
   set(${result} "${path}" PARENT_SCOPE)
 endfunction()
 
+# Whoever links the target keeps its library, a path or an expression for one, and torch's, though nothing may call them:
+# linkers drop such libraries (--as-needed), and with them all ops. With cuda, torch's for GPUs, too.
+function(torchcrop_fast_keep target library cuda)
+  torchcrop_fast_torch_library(torch torch)
+  set(kept "${library}" "${torch}")
+  if(cuda)
+    torchcrop_fast_torch_library(torch_cuda torch_cuda)
+    list(APPEND kept "${torch_cuda}")
+  endif()
+  list(JOIN kept "," kept)
+  set_property(
+    TARGET ${target}
+    APPEND
+    PROPERTY INTERFACE_LINK_LIBRARIES "-Wl,--push-state,--no-as-needed,${kept},--pop-state")
+endfunction()
+
 # Lets a target run at::parallel_for in parallel, which takes OpenMP, in torch's own threads: torch's wheels bring their
 # libgomp, and a second one beside it would start threads of its own.
 function(torchcrop_fast_use_openmp_of_torch target)

@@ -16,7 +16,8 @@ from torchcrop_fast.layers import *  # noqa: E402, F403
 from torchcrop_fast.pads import *  # noqa: E402, F403
 
 __version__ = "0.1.0"
+cmake_prefix_path = _library.CMAKE_PREFIX_PATH
 
-__all__ = ["functional", "memory"]
+__all__ = ["cmake_prefix_path", "functional", "memory"]
 __all__ += layers.__all__
 __all__ += pads.__all__

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 
 OPS_LIBRARY = Path(__file__).with_name("libtorchcrop_fast.so")
+# For CMAKE_PREFIX_PATH: where find_package() finds torchcrop_fast, and the torch of this Python.
+CMAKE_PREFIX_PATH = f"{OPS_LIBRARY.parent / 'share' / 'cmake'};{torch.utils.cmake_prefix_path}"
 _HOW_TO_BUILD = "run 'pip install --no-build-isolation .' in the directory of torchcrop_fast's sources"
 
 

@@ -37,8 +37,8 @@ c10::DimVector outermost_first(at::IntArrayRef strides) {
   return order;
 }
 
-// A dimension of one element may have any stride, which means nothing: no more than a dense tensor's, so that no multiple
-// of it leaves int64.
+// A dimension of one element may have any stride, which means nothing: no more than a dense tensor's, so that no
+// multiple of it leaves int64.
 int64_t stride_of(const at::Tensor& tensor, int64_t d) {
   const int64_t stride = tensor.strides()[d];
   return tensor.sizes()[d] == 1 ? std::min(stride, tensor.numel()) : stride;

@@ -71,9 +71,9 @@ inline int64_t count_cpus(std::string_view list) {
   return count;
 }
 
-// The bytes of the last-level cache that can be counted on: those that Linux tells, but no more than 16 MiB for each CPU
-// that shares it, which is what the largest known have. A guest of a large server is told all of the server's, of which
-// its CPUs get a share. (Not sysconf's: glibc counts it many times over on virtual machines.)
+// The bytes of the last-level cache that can be counted on: those that Linux tells, but no more than 16 MiB for each
+// CPU that shares it, which is what the largest known have. A guest of a large server is told all of the server's, of
+// which its CPUs get a share. (Not sysconf's: glibc counts it many times over on virtual machines.)
 inline int64_t last_level_cache(const std::string& root = "") {
   const std::string cache = root + "/sys/devices/system/cpu/cpu0/cache/index3/";
   int64_t kib = 0;
