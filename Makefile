@@ -13,8 +13,9 @@ INSTALLED := $(VENV)/.installed-$(TORCH)
 BUILT := build/.built
 SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 OTHER_VENV := .venv-torch-$(TORCH)
+DEPLOY := build/deploy
 
-.PHONY: FORCE help install demo bench test test-all test-emulation lint format check-torch clean
+.PHONY: FORCE help install demo example-deploy wheel bench test test-all test-emulation lint format check-torch clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
@@ -41,6 +42,24 @@ install: $(BUILT)  ## make the virtual environment and build the package into it
 
 demo: $(BUILT)  ## crop real digits, compare with nn.ZeroPad2d, write crop_demo.png
 	@$(BIN)/python -m torchcrop_fast demo
+
+example-deploy: $(BUILT)  ## train, export, and run the model in a C++ program: two minutes
+	@test -f $(DEPLOY)/models/digits.pt2 || $(BIN)/python examples/deploy/export.py $(DEPLOY)/models
+	@$(BIN)/cmake -S examples/deploy -B $(DEPLOY)/program \
+	    -DCMAKE_PREFIX_PATH="$$($(BIN)/python -c 'import torchcrop_fast; print(torchcrop_fast.cmake_prefix_path)')" >/dev/null
+	@$(BIN)/cmake --build $(DEPLOY)/program >/dev/null
+	$(DEPLOY)/program/deploy classify $(DEPLOY)/models/digits.pt $(DEPLOY)/models/*.p?m
+	$(DEPLOY)/program/deploy classify $(DEPLOY)/models/digits.pt2 $(DEPLOY)/models/*.p?m
+	$(DEPLOY)/program/deploy_unlinked --library torchcrop_fast/libtorchcrop_fast.so \
+	    classify $(DEPLOY)/models/digits.pt $(DEPLOY)/models/*.p?m
+	$(DEPLOY)/program/deploy train $(DEPLOY)/models/network.pt
+	$(DEPLOY)/program/deploy compare $(DEPLOY)/models
+
+wheel: $(BUILT)  ## build a wheel, for the torch of the environment, and an sdist into dist/
+	rm -rf dist build/lib.* build/bdist.*
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+	$(BIN)/python -m build --no-isolation --sdist --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 bench: $(BUILT)  ## measure ours beside its peers, cache on and off: some ten minutes on an idle machine
 	$(BIN)/python -m torchcrop_fast bench --json bench/results/cpu.json --plot docs/performance.png

@@ -53,8 +53,9 @@ function(torchcrop_fast_find_torch problem)
 
   torchcrop_fast_torch_library(torch_cpu torch_cpu)
   torchcrop_fast_torch_library(c10 c10)
-  if(NOT torch_cpu OR NOT c10)
-    set(${problem} "There are no libraries torch_cpu and c10 in ${folder}/lib." PARENT_SCOPE)
+  torchcrop_fast_torch_library(torch torch)
+  if(NOT torch_cpu OR NOT c10 OR NOT torch)
+    set(${problem} "There are no libraries torch, torch_cpu and c10 in ${folder}/lib." PARENT_SCOPE)
     return()
   endif()
   if(NOT TARGET torchcrop_fast::torch)
@@ -64,6 +65,7 @@ function(torchcrop_fast_find_torch problem)
       PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${folder}/include;${folder}/include/torch/csrc/api/include"
                  INTERFACE_LINK_LIBRARIES "${torch_cpu};${c10}"
                  INTERFACE_COMPILE_FEATURES cxx_std_20)
+    torchcrop_fast_keep(torchcrop_fast::torch "${torch}") # which models compiled by AOTInductor want
   endif()
 endfunction()
 
@@ -99,20 +101,14 @@ function(torchcrop_fast_torch_library result name)
   set(${result} "${path}" PARENT_SCOPE)
 endfunction()
 
-# Whoever links the target keeps its library, a path or an expression for one, and torch's, though nothing may call them:
-# linkers drop such libraries (--as-needed), and with them all ops. With cuda, torch's for GPUs, too.
-function(torchcrop_fast_keep target library cuda)
-  torchcrop_fast_torch_library(torch torch)
-  set(kept "${library}" "${torch}")
-  if(cuda)
-    torchcrop_fast_torch_library(torch_cuda torch_cuda)
-    list(APPEND kept "${torch_cuda}")
-  endif()
-  list(JOIN kept "," kept)
+# Whoever links the target keeps these libraries, paths or expressions for one, though nothing may call them: linkers drop
+# such libraries (--as-needed), and with them all ops that they register.
+function(torchcrop_fast_keep target)
+  list(JOIN ARGN "," libraries)
   set_property(
     TARGET ${target}
     APPEND
-    PROPERTY INTERFACE_LINK_LIBRARIES "-Wl,--push-state,--no-as-needed,${kept},--pop-state")
+    PROPERTY INTERFACE_LINK_LIBRARIES "-Wl,--push-state,--no-as-needed,${libraries},--pop-state")
 endfunction()
 
 # Lets a target run at::parallel_for in parallel, which takes OpenMP, in torch's own threads: torch's wheels bring their

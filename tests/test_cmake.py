@@ -102,7 +102,7 @@ def test_an_old_torch_is_refused(tmp_path):
     folder = tmp_path / "torch"
     header = folder / "include/torch/headeronly/version.h"
     header.parent.mkdir(parents=True)
-    for minor, problem in ((10, "needs torch 2.11 or later"), (11, "There are no libraries torch_cpu and c10")):
+    for minor, problem in ((10, "needs torch 2.11 or later"), (11, "There are no libraries torch, torch_cpu and c10")):
         numbers = {"MAJOR": 2, "MINOR": minor, "PATCH": 0}
         header.write_text("".join(f"#define TORCH_VERSION_{part} {number}\n" for part, number in numbers.items()))
         assert problem in complaint(tmp_path / "build", f"-DTORCHCROP_FAST_TORCH_FOLDER={folder}")

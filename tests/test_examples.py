@@ -45,6 +45,22 @@ def test_train_digits_without_training_guesses():
     assert max(shares.values()) < 40  # else the test above would say nothing
 
 
+def test_train_distributed_learns_on_two_processes():
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    process = subprocess.run(
+        [*command, EXAMPLES / "train_distributed.py", "--epochs", "4"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert process.returncode == 0, process.stderr
+    same, share = process.stdout.splitlines()
+    assert same == "2 ranks, the same weights: True, places of their own: True"
+    assert float(re.fullmatch(r"test accuracy: ([\d.]+)%", share)[1]) > 60
+
+
 LIKE_TORCHVISION = (
     "the first batch equals torchvision's resize, center_crop, to_dtype and normalize, up to float rounding\n"
 )

@@ -3,7 +3,7 @@
 Fresh memory from the system costs many times the copy into it, so a freed output's block is kept for the next output.
 The limit on what is kept is one sixteenth of the memory that the process may use (the machine's, that of the process's
 cgroups, or its address space), or what the environment variable ``TORCHCROP_FAST_CACHE`` says, in bytes; 0 turns the
-cache off. With the cache off, outputs over 32 MB still use huge pages. Tensors made before keep their blocks either way.
+cache off. With the cache off, outputs over 32 MB still use huge pages. Tensors made before keep their blocks.
 
 What is kept is given back where memory runs out: Linux may take blocks of 4 MB and more at any time, and an allocation
 on the CPU that fails, torch's own included, empties the cache and is tried once more.
