@@ -1,5 +1,6 @@
 """The example of deployment: exported models run in a C++ program, linked with the library or loading it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -117,3 +118,29 @@ def test_tells_its_usage(run):
         done = run("deploy", *arguments)
         assert done.returncode == 2
         assert done.stderr.startswith("usage: deploy")
+
+
+def test_the_page_on_deployment_does_what_it_says(tmp_path):
+    """Its Python, its CMake, its program and its commands, in their order, as a reader would type them."""
+    page = (ROOT / "docs/deploy.md").read_text()
+
+    def blocks(language: str) -> list[str]:
+        return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+    (tmp_path / "model.py").write_text("\n".join(blocks("python")))
+    (tmp_path / "CMakeLists.txt").write_text(blocks("cmake")[0])
+    (tmp_path / "program.cpp").write_text(blocks("cpp")[0])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for command in ("python model.py", blocks("sh")[0]):
+        done = subprocess.run(
+            ["bash", "-e", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "CPUFloatType{1,10}" in done.stdout
+    assert (tmp_path / "model.pt2").exists()
+    assert blocks("cpp")[1].splitlines()[1].startswith("at::Tensor crops = torchcrop_fast::crop_at(")
