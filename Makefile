@@ -15,11 +15,12 @@ SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 OTHER_VENV := .venv-torch-$(TORCH)
 DEPLOY := build/deploy
 
-.PHONY: FORCE help install demo example-deploy wheel bench test test-all test-emulation lint format check-torch clean
+.PHONY: FORCE help install demo example-deploy wheel bench test test-all test-emulation test-reliability lint format
+.PHONY: check-torch clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
 
 $(INSTALLED):
 	@$(PYTHON) setup.py --check-tools
@@ -69,10 +70,13 @@ test: $(BUILT)  ## run the tests, of some large tables a sample
 	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10
 
 test-all: $(BUILT)  ## run every case of every test, and what test-emulation runs
-	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10 --all-cases -m "emulation or not emulation"
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10 --all-cases -m "not reliability"
 
 test-emulation: $(BUILT)  ## run very many random cases through the GPU's kernels, on the CPU
 	$(BIN)/python -m pytest -n auto --dist worksteal -m emulation tests/test_emulation.py
+
+test-reliability: $(BUILT)  ## run the long tests of reliability: ten million inputs through each fuzz target, and the like
+	$(BIN)/python -m pytest -m reliability
 
 lint: $(BUILT)  ## check style and types
 	$(BIN)/ruff check .

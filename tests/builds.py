@@ -12,6 +12,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 BUILDS = ROOT / "build/tests"
+SANITIZED = ["g++", "-std=c++20", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 RELEASED = ROOT / "build" / f"torch-{torch.__version__}-{sysconfig.get_config_var('SOABI')}"
 
 
@@ -19,7 +20,7 @@ RELEASED = ROOT / "build" / f"torch-{torch.__version__}-{sysconfig.get_config_va
 def _sources() -> bytes:
     """A digest of all that our compilers read, but for torch."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for folder in ("csrc", "tests/cpp"):
+    for folder in ("csrc", "tests/cpp", "tests/fuzz"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in (".h", ".cpp", ".cu"):
                 digest.update(path.read_bytes())
@@ -41,6 +42,13 @@ def compiled(name: str, command: Sequence[str | Path]) -> Path:
             subprocess.run([*command, "-o", part], check=True)
             part.rename(built)
     return built
+
+
+def sanitized(source: str, *options: str) -> Path:
+    """An object of a source under csrc/kernels or tests/cpp."""
+    path = ROOT / f"tests/cpp/{source}.cpp"
+    path = path if path.exists() else ROOT / f"csrc/kernels/{source}.cpp"
+    return compiled(f"sanitized-{source}.o", [*SANITIZED, *options, "-c", path])
 
 
 def released(source: str) -> Path | None:

@@ -3,20 +3,13 @@
 import subprocess
 
 import pytest
-from builds import ROOT, compiled, released
+from builds import ROOT, SANITIZED, compiled, released, sanitized
 from mutants import plant
 
-SANITIZED = ["g++", "-std=c++20", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # As fast to compile as can be: the mutants are many.
 MUTATED = ["g++", "-std=c++20", "-O0", "-fsanitize=address", "-mavx2", "-mfma", "-mf16c"]
 CPU = ROOT / "tests/cpp"
 WINDOW_SOURCES = ("window_cpu", "window_cpu_default", "window_cpu_avx2")
-
-
-def sanitized(source, *options):
-    """An object of a source under csrc/kernels or tests/cpp."""
-    path = CPU / f"{source}.cpp" if (CPU / f"{source}.cpp").exists() else ROOT / f"csrc/kernels/{source}.cpp"
-    return compiled(f"sanitized-{source}.o", [*SANITIZED, *options, "-c", path])
 
 
 def program(name, *objects):
