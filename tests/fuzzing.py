@@ -16,7 +16,7 @@ from mutants import KERNELS
 FOLDER = ROOT / "tests/fuzz"
 WINDOWS = ("window_cpu", "window_cpu_default", "window_cpu_avx2")
 # Each target, and the kernels it calls.
-TARGETS = {"window": WINDOWS, "places": WINDOWS, "adjoint": ("adjoint_cpu",), "normalize": WINDOWS}
+TARGETS = {"window": WINDOWS, "places": WINDOWS, "adjoint": ("adjoint_cpu",), "normalize": WINDOWS, "border": ()}
 KEPT_BYTES = 160  # of an input; longer ones are as if they ended there, nearly always
 
 # Without what libFuzzer offers for magic numbers, of which there are none: most of its time would go there.

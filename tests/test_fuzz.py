@@ -94,6 +94,16 @@ MUTANTS = [
     ("normalize", "normalize_writer.h", "last - first, by.from(first)", "last - first, by.from(0)"),
     # NaN as another number
     ("normalize", "pixel.h", "(bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded", "rounded"),
+    # the way back, one element off
+    ("border", "border.h", "period - at : period - 1 - at;", "period - at : period - at;"),
+    # a start behind the input's end
+    ("border", "border.h", "(start > in_size ? in_size : start)", "start"),
+    # of what a border shows twice, the second left out
+    ("border", "border.h", "(occurrences.has_second ? count_of(occurrences.second) : 0)", "0"),
+    # dimensions joined that a border keeps apart
+    ("border", "window.h", "const bool joins = window.border == Border::kConstant ||", "const bool joins = true ||"),
+    # a dimension lost where another moves behind it
+    ("border", "window.h", "window.dim[d] = window.dim[d + 1];", ""),
 ]
 
 
