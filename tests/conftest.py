@@ -29,6 +29,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = kept
 
 
+@pytest.fixture(params=[1, pytest.param(20, marks=pytest.mark.reliability)], ids=["sample", "full"])
+def scale(request) -> int:
+    """How many times as much a test does as its sample in make test."""
+    return request.param
+
+
 @pytest.fixture
 def fresh_python():
     """Runs code in a Python of its own, which has to end well, and gives what it printed."""

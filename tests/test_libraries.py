@@ -162,6 +162,13 @@ LONG_CALLS = {
     "pad_out": lambda input: functional.pad(input, (1, 1), out=torch.empty(input.numel() + 2, dtype=torch.uint8)),
     "layer": tcf.ZeroPad1d((1, -1)),
     "op": lambda input: torch.ops.torchcrop_fast.pad(input, [1, 1]),
+    "crop_at": lambda input: functional.crop_at(input[None], torch.zeros(1, 1, dtype=torch.int64), input.shape),
+    "crop_mirror_normalize": lambda input: functional.crop_mirror_normalize(
+        input.view(1, 1, -1, 1024)[:, :, ::4], None, (2**16, 1024), mean=[0], std=[1]
+    ),
+    "backward": lambda input: torch.ops.torchcrop_fast._pad_adjoint(
+        input.view(torch.float32).view(1, -1), [1, 1], [input.numel() // 4 - 2], "reflect"
+    ),
 }
 
 
