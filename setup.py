@@ -90,6 +90,7 @@ class BuildLibraries(cpp_extension.BuildExtension):
 
     def finalize_options(self) -> None:
         super().finalize_options()
+        self.force = True  # without ninja, too: what a killed build left half-made is newer than its sources
         self.build_temp = str(ROOT / "build" / f"torch-{torch.__version__}-{sysconfig.get_config_var('SOABI')}")
 
     def get_ext_filename(self, fullname: str) -> str:
