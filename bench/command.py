@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from torchcrop_fast import _info, memory
+from torchcrop_fast._files import write_whole
 from torchcrop_fast._progress import progress
 
 from . import center_crop, layers, per_sample, sweep, view
@@ -57,12 +58,13 @@ def run(family: str | None, quick: bool, json_file: Path | None, plot: Path | No
         machine = {
             name: facts[name] for name in ("cpu", "cpu cores", "cpu features", "torchcrop_fast", "torch", "python")
         }
-        json_file.write_text(as_json({"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows}))
+        results = as_json({"machine": machine, "cache_limit": memory.stats()["limit"], "rows": rows})
+        write_whole("bench", json_file, lambda path: path.write_text(results))
         print(f"{json_file}: the results.")
     if plot:
         from .plot import draw
 
-        draw(rows, plot)
+        write_whole("bench", plot, lambda path: draw(rows, path))
         print(f"{plot}: the picture.")
     return 0
 

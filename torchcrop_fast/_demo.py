@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import torchcrop_fast
+from torchcrop_fast._files import write_whole
 from torchcrop_fast._progress import progress
 from torchcrop_fast.reference import CroppingNetwork
 
@@ -156,4 +157,4 @@ def _draw(digits: torch.utils.data.TensorDataset, crop: nn.Module, out: Path) ->
             axes.set_yticks(range(0, image.shape[-2], 4))
             axes.tick_params(labelsize=7)
     figure.suptitle("Crop2d(4) on MNIST digits")
-    figure.savefig(out, dpi=110)
+    write_whole("demo", out, lambda path: figure.savefig(path, dpi=110))
