@@ -41,8 +41,8 @@ def fresh_python():
 
     def run(code: str, *arguments: str) -> str:
         command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
-        process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert process.returncode == 0, process.stderr
+        process = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+        assert process.returncode == 0, process.stderr[-3000:]
         return process.stdout
 
     return run
