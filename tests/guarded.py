@@ -98,10 +98,11 @@ def random_pad(seed: int) -> pad_cases.Case:
     while True:
         long = seed % 5 == 0
         rows = [rng.randint(1, 3) for _ in range(rng.randint(0, 1 if long else 3))]
-        shape = (*rows, rng.randint(9000, 20_000) if long else rng.randint(1, 200))
-        pads = tuple(rng.choice((0, 0, rng.randint(-9, 9))) for _ in range(2 * rng.randint(1, len(shape))))
+        shape = (*rows, rng.randint(20_000, 40_000) if long else rng.randint(1, 200))
+        pads = tuple(rng.choice((0, rng.randint(-9, 9))) for _ in range(2 * rng.randint(1, len(shape))))
         mode = "constant" if long else rng.choice(("constant", "constant", *pad_cases.REPEATING))
-        if pad_cases.repeats(shape, pads, mode if mode != "constant" else "replicate"):
+        kept = [size + min(a, 0) + min(b, 0) for size, a, b in zip(shape[::-1], pads[::2], pads[1::2], strict=False)]
+        if min(kept) >= 0 and (mode == "constant" or pad_cases.repeats(shape, pads, mode)):
             layout, dtype = rng.choice(pad_cases.layouts(shape)), rng.choice(list(pad_cases.VALUES))
             value = pad_cases.VALUES[dtype][0] if mode == "constant" else None
             return pad_cases.Case(shape, pads, layout, dtype, value, mode)
@@ -115,7 +116,7 @@ def main(scale: int) -> None:
         *pad_cases.CASES[:: 200 // scale],
         *pad_cases.REPEATING_CASES[:: 100 // scale],
         *crop_at_cases.CASES[:: 20 // scale],
-        *map(normalize_cases.random_case, range(8 * scale)),
+        *map(normalize_cases.random_case, range(60 * scale)),
         *map(random_pad, range(60 * scale)),
     ]
     calls = 0
