@@ -29,7 +29,8 @@ DTYPES = (torch.uint8, torch.bool, torch.bfloat16, torch.float32, torch.float64,
 MODES = ("constant", "constant", *pad_cases.REPEATING)
 INT64 = st.integers(-(2**63), 2**63 - 1)
 ENTRIES = st.integers(-4, 5) | st.integers(-4, 5) | st.integers(-4, 5) | INT64.filter(lambda entry: abs(entry) > 2**48)
-OFFSETS = st.integers(-9, 9) | INT64
+ENDS = st.integers(0, 7).map(lambda i: 2**63 - 1 - i) | st.integers(0, 7).map(lambda i: i - 2**63)
+OFFSETS = st.integers(-9, 9) | INT64 | ENDS
 
 
 @dataclass
