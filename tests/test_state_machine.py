@@ -57,34 +57,37 @@ def padded_shape(shape: tuple[int, ...], pad: list[int]) -> list[int] | None:
 class Program(RuleBasedStateMachine):
     """Makes, views, crops, pads, writes to and frees tensors, while the cache and the threads change."""
 
-    twins: Bundle[Twin] = Bundle("twins")
+    names: Bundle[int] = Bundle("names")  # of live tensors: what a bundle holds is never freed
 
     def __init__(self) -> None:
         super().__init__()
         self.limit, self.threads = memory.stats()["limit"], torch.get_num_threads()
-        self.live: list[Twin] = []
+        self.live: dict[int, Twin] = {}
+        self.made = 0
 
     def teardown(self) -> None:
         memory.set_cache_limit(self.limit)
         torch.set_num_threads(self.threads)
 
-    def keep(self, twin: Twin) -> Twin:
-        self.live.append(twin)
-        return twin
+    def keep(self, twin: Twin) -> int:
+        self.made += 1
+        self.live[self.made] = twin
+        return self.made
 
     @rule(
-        target=twins,
+        target=names,
         shape=st.lists(st.integers(0, 5), max_size=4) | st.tuples(st.just(1), st.integers(30_000, 40_000)),
         dtype=st.sampled_from(DTYPES),
         seed=st.integers(0, 2**20),
     )
-    def make(self, shape: list[int], dtype: torch.dtype, seed: int) -> Twin:
+    def make(self, shape: list[int], dtype: torch.dtype, seed: int) -> int:
         torch.default_generator.manual_seed(seed)
         base = random_bits(tuple(shape), dtype)
         return self.keep(Twin(base, base.clone()))
 
-    @rule(target=twins, twin=twins, data=st.data())
-    def view(self, twin: Twin, data: st.DataObject) -> Twin:
+    @rule(target=names, name=names, data=st.data())
+    def view(self, name: int, data: st.DataObject) -> int:
+        twin = self.live[name]
         dims = twin.ours.dim()
         if dims == 0 or data.draw(st.integers(0, 3), "expand") == 0:
             place, times = data.draw(st.integers(0, dims)), data.draw(st.integers(1, 3))
@@ -99,8 +102,9 @@ class Program(RuleBasedStateMachine):
         cut = (slice(None),) * first + (slice(begin, end, step),)
         return self.keep(twin.map(lambda t: t.transpose(first, second) if first != second else t[cut]))
 
-    @rule(target=twins, twin=twins, mode=st.sampled_from(MODES), data=st.data())
-    def pad(self, twin: Twin, mode: str, data: st.DataObject) -> Twin:
+    @rule(target=names, name=names, mode=st.sampled_from(MODES), data=st.data())
+    def pad(self, name: int, mode: str, data: st.DataObject) -> int:
+        twin = self.live[name]
         input = twin.ours
         pairs = data.draw(st.integers(0, input.dim()))
         pad = data.draw(st.lists(ENTRIES, min_size=2 * pairs, max_size=2 * pairs), "pad")
@@ -116,8 +120,9 @@ class Program(RuleBasedStateMachine):
         case = pad_cases.Case(tuple(input.shape), tuple(pad), dtype=input.dtype, value=value, mode=mode)
         return self.keep(Twin(functional.pad(input, pad, mode, value), case.expect(twin.theirs)))
 
-    @rule(target=twins, twin=twins, mode=st.sampled_from(BORDERS), crops=st.none() | st.integers(0, 2), data=st.data())
-    def crop_at(self, twin: Twin, mode: str, crops: int | None, data: st.DataObject) -> Twin:
+    @rule(target=names, name=names, mode=st.sampled_from(BORDERS), crops=st.none() | st.integers(0, 2), data=st.data())
+    def crop_at(self, name: int, mode: str, crops: int | None, data: st.DataObject) -> int:
+        twin = self.live[name]
         input = twin.ours
         if input.dim() < 2 or input.numel() > 1000:
             return multiple()
@@ -137,16 +142,17 @@ class Program(RuleBasedStateMachine):
         expected = empty_like_images(twin.theirs, tuple(values.shape), crops is not None).copy_(values)
         return self.keep(Twin(functional.crop_at(input, offsets, size, flip=flip, padding_mode=mode, fill=1), expected))
 
-    @rule(twin=twins, data=st.data())
-    def write(self, twin: Twin, data: st.DataObject) -> None:
+    @rule(name=names, data=st.data())
+    def write(self, name: int, data: st.DataObject) -> None:
         """Into a tensor that others may be views of; not into one whose elements share memory."""
+        twin = self.live[name]
         out = twin.ours
         pad = data.draw(st.lists(st.integers(-3, 3), min_size=2 * out.dim(), max_size=2 * out.dim()), "pad")
         pairs = list(zip(pad[::2], pad[1::2], strict=True))
         sizes = [size - before - after for size, (before, after) in zip(out.shape, reversed(pairs), strict=True)]
         if padded_shape(tuple(sizes), pad) is None:
             return
-        torch.default_generator.manual_seed(len(self.live))
+        torch.default_generator.manual_seed(self.made)
         source = random_bits(tuple(sizes), out.dtype)
         shared = any(size > 1 and stride == 0 for size, stride in zip(out.shape, out.stride(), strict=True))
         if shared and out.numel() > 0:
@@ -156,8 +162,9 @@ class Program(RuleBasedStateMachine):
         assert functional.pad(source, pad, out=out) is out
         twin.theirs.copy_(torch.constant_pad_nd(source, pad))
 
-    @rule(twin=twins)
-    def write_to_itself(self, twin: Twin) -> None:
+    @rule(name=names)
+    def write_to_itself(self, name: int) -> None:
+        twin = self.live[name]
         if twin.ours.numel() > 0:
             with pytest.raises(RuntimeError, match=r"^pad: out"):
                 functional.crop(twin.ours, [0, 0] * min(twin.ours.dim(), 1), out=twin.ours)
@@ -169,13 +176,13 @@ class Program(RuleBasedStateMachine):
         if empty:
             memory.empty_cache()
 
-    @rule(twin=consumes(twins))
-    def free(self, twin: Twin) -> None:
-        self.live = [other for other in self.live if other is not twin]
+    @rule(name=consumes(names))
+    def free(self, name: int) -> None:
+        del self.live[name]
 
     @invariant()
     def all_keep_their_values(self) -> None:
-        for twin in self.live:
+        for twin in self.live.values():
             assert_same(twin.ours, twin.theirs)
 
 
