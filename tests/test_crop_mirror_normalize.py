@@ -1070,7 +1070,7 @@ def test_scripted_function() -> None:
             "crop_mirror_normalize: fill must have 1 value, or 3 values, one per channel, got 2",
         ),
         ({"dtype": torch.int32}, RuntimeError, f"crop_mirror_normalize: dtype {OUTS} int32"),
-        ({"dtype": 3}, TypeError, "crop_mirror_normalize: dtype must be a torch.dtype, got 3"),
+        ({"dtype": 3}, TypeError, "CropMirrorNormalize: dtype must be a torch.dtype, got 3"),
         ({"layout": "WHC"}, RuntimeError, "crop_mirror_normalize: layout must be 'CHW' or 'HWC', got 'WHC'"),
         (
             {"padding_mode": "edge"},

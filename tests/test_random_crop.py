@@ -567,7 +567,7 @@ def test_dtypes_stay(dtype):
             ValueError,
             "padding_mode must be one of 'constant', 'edge', 'reflect', 'symmetric', got 'replicate'",
         ),
-        ((4,), {"padding_mode": None}, ValueError, "'symmetric', got None"),
+        ((4,), {"padding_mode": None}, TypeError, "padding_mode must be a str, got NoneType"),
         ((4,), {"flip": "yes"}, TypeError, "flip must be a probability, got 'yes'"),
         ((4,), {"flip": True}, TypeError, "flip must be a probability, got True"),
         ((4,), {"flip": 1.5}, ValueError, "flip must be a probability, from 0 to 1, got 1.5"),

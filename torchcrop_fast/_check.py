@@ -27,9 +27,47 @@ def text(function: str, name: str, value: object) -> None:
         raise TypeError(f"{function}: {name} must be a str, got {type(value).__name__}")
 
 
+def flag(function: str, name: str, value: object) -> None:
+    """It is a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{function}: {name} must be a bool, got {type(value).__name__}")
+
+
 def is_int(value: object) -> bool:
-    """Whether it is an int of any kind, symbolic and traced ones included."""
-    return isinstance(value, (int, torch.SymInt, Tensor, SupportsIndex)) and not isinstance(value, bool)
+    """Whether it is an int of any kind, symbolic and traced ones included. Bools are none."""
+    if isinstance(value, Tensor):
+        return not (value.dtype.is_floating_point or value.dtype.is_complex or value.dtype == torch.bool)
+    return isinstance(value, (int, torch.SymInt, SupportsIndex)) and not isinstance(value, bool)
+
+
+def index(value: object) -> int:
+    """operator.index() without bools."""
+    if not is_int(value):
+        raise TypeError
+    return operator.index(cast(SupportsIndex, value))
+
+
+def int64(value: object) -> int:
+    """The same of what fits int64."""
+    number = index(value)
+    if not -(2**63) <= number < 2**63:
+        raise TypeError
+    return number
+
+
+def integer(function: str, name: str, value: int, expected: str = "an int") -> int:
+    """The int of a value; symbolic and traced ones stay as they are."""
+    if _stays(value):
+        return value
+    try:
+        return int64(value)
+    except TypeError:
+        got = "one beyond int64" if is_int(value) else type(value).__name__
+        raise TypeError(f"{function}: {name} must be {expected}, got {got}") from None
+
+
+def _stays(value: object) -> bool:
+    return is_int(value) and (is_compiling() or isinstance(value, torch.SymInt) or _is_traced(value))
 
 
 def ints(function: str, name: str, entries: Sequence[int], least: int = -(2**63)) -> list[int]:
@@ -38,12 +76,14 @@ def ints(function: str, name: str, entries: Sequence[int], least: int = -(2**63)
         raise TypeError(f"{function}: {name} must be a list or tuple of ints, got {type(entries).__name__}")
     checked: list[int] = []
     for position, entry in enumerate(entries):
-        if not is_int(entry):
-            raise TypeError(f"{function}: {name} must contain ints, got {type(entry).__name__} at position {position}")
-        if is_compiling() or isinstance(entry, (torch.SymInt, Tensor)):
+        if _stays(entry):
             checked.append(entry)
             continue
-        number = operator.index(entry)
+        try:
+            number = index(entry)
+        except TypeError:
+            text = f"{function}: {name} must contain ints, got {type(entry).__name__} at position {position}"
+            raise TypeError(text) from None
         if not least <= number < 2**63:
             raise TypeError(f"{function}: {name} entry {position} does not fit int64")
         checked.append(number)
@@ -58,7 +98,7 @@ def number(function: str, name: str, value: object) -> complex:
     if not isinstance(value, (int, float, complex)):
         try:
             differentiates = isinstance(value, Tensor) and value.requires_grad
-            item = None if differentiates else cast(Tensor, value).item()
+            item = cast(Tensor, value).item() if hasattr(value, "item") and not differentiates else None
         except Exception:
             item = None
     if not isinstance(item, (int, float, complex)):
@@ -81,6 +121,8 @@ def normalization(
 def _floats(function: str, name: str, value: Sequence[float]) -> list[float]:
     """The numbers of a list, tuple or 1-D tensor."""
     try:
+        if isinstance(value, (bytes, dict, set)):
+            raise TypeError
         numbers = list(value)
         if any(isinstance(number, (bool, str)) for number in numbers):  # float() takes them
             raise TypeError

@@ -47,6 +47,7 @@ def crop(function: _Function, input: Tensor, cropping: Sequence[int], out: Tenso
         return cast(Tensor, overridden)
     _check.tensor("crop", "input", input)
     _check.optional_tensor("crop", "out", out)
+    _check.flag("crop", "copy", copy)
     entries = _check.ints("crop", "cropping", cropping, least=1 - 2**63)
     if not copy:
         return _scripted.view(input, entries, out)

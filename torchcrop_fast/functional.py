@@ -6,14 +6,14 @@ negative pad.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from torchcrop_fast import _C, _check, _eager, _scripted, _traced
+from torchcrop_fast import _C, _check, _eager, _scripted
 from torchcrop_fast._scripted import center_start, scripts_as, scripts_while_tracing
 
 __all__ = ["center_crop", "crop", "crop_at", "crop_mirror_normalize", "five_crop", "pad", "random_offsets", "ten_crop"]
@@ -66,9 +66,7 @@ def pad(
         >>> pad(torch.tensor([1, 2, 3]), (2, 1), "reflect")
         tensor([3, 2, 1, 2, 3, 2])
     """
-    if is_dynamo_compiling():
-        return _traced.pad(input, list(pad), mode, value, out)
-    padded: Tensor = _C.pad(input, pad, mode, value, out)
+    padded: Tensor = NotImplemented if is_dynamo_compiling() else _C.pad(input, pad, mode, value, out)
     return padded if padded is not NotImplemented else _eager.pad(_pad, input, pad, mode, value, out)
 
 
@@ -102,9 +100,9 @@ def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, c
         >>> crop(image, (4, 4, 2, 2), copy=False).data_ptr() == image[:, 2:, 4:].data_ptr()
         True
     """
-    if is_dynamo_compiling() and copy:
-        return _traced.pad(input, [-entry for entry in cropping], "constant", None, out)
-    cropped: Tensor = _C.crop(input, cropping, out) if copy else NotImplemented
+    cropped: Tensor = NotImplemented
+    if copy is True and not is_dynamo_compiling():
+        cropped = _C.crop(input, cropping, out)
     return cropped if cropped is not NotImplemented else _eager.crop(crop, input, cropping, out, copy)
 
 
@@ -260,22 +258,27 @@ def random_offsets(
         >>> crop_at(images, offsets, (28, 28)).shape, crop_at(masks, offsets, (28, 28)).shape
         (torch.Size([8, 3, 28, 28]), torch.Size([8, 1, 28, 28]))
     """
+    given = [n, input_size, size, padding]
+    given += [entry for entries in given if isinstance(entries, (list, tuple)) for entry in entries]
+    if any(isinstance(entry, torch.fx.Proxy) for entry in given):  # has_torch_function() would heed modes, too
+        options: dict[str, Any] = {"padding": padding, "generator": generator, "device": device}
+        return handle_torch_function(random_offsets, given, n, input_size, size, **options)
     input_sizes = _check.ints("random_offsets", "input_size", input_size)
     sizes = _check.ints("random_offsets", "size", size)
     if isinstance(padding, (list, tuple)):
         around = _check.ints("random_offsets", "padding", padding)
-    elif _check.is_int(padding):
-        around = [cast(int, padding)] * len(input_sizes)
     else:
-        raise TypeError(f"random_offsets: padding must be an int or a list of ints, got {type(padding).__name__}")
-    if not _check.is_int(n):
-        raise TypeError(f"random_offsets: n must be an int, got {type(n).__name__}")
+        one = _check.integer("random_offsets", "padding", cast(int, padding), "an int or a list of ints")
+        around = [one] * len(input_sizes)
+    n = _check.integer("random_offsets", "n", n)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"random_offsets: generator must be a Generator or None, got {type(generator).__name__}")
     if device is None and generator is not None:
         device = generator.device
-    elif device is not None:
+    elif isinstance(device, (torch.device, str)):
         device = torch.device(device)
+    elif device is not None:
+        raise TypeError(f"random_offsets: device must be a torch.device, a str or None, got {type(device).__name__}")
     return _scripted.draw_offsets("random_offsets", n, input_sizes, sizes, around, around, generator, device)
 
 
@@ -388,7 +391,8 @@ def ten_crop(input: Tensor, size: int | Sequence[int], vertical_flip: bool = Fal
         return handle_torch_function(ten_crop, (input,), input, size, vertical_flip)
     entries = size if isinstance(size, Sequence) else [size]
     _check.tensor("ten_crop", "input", input)
-    return _scripted_ten_crop(input, _check.ints("ten_crop", "size", entries), bool(vertical_flip))
+    _check.flag("ten_crop", "vertical_flip", vertical_flip)
+    return _scripted_ten_crop(input, _check.ints("ten_crop", "size", entries), vertical_flip)
 
 
 @scripts_while_tracing
@@ -435,4 +439,5 @@ def center_crop(input: Tensor, size: Sequence[int], rounding: str = "torchvision
     if has_torch_function_unary(input):
         return handle_torch_function(center_crop, (input,), input, size, rounding)
     _check.tensor("center_crop", "input", input)
+    _check.text("center_crop", "rounding", rounding)
     return _center_crop(input, _check.ints("center_crop", "size", size), rounding)

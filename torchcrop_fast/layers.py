@@ -1,11 +1,11 @@
 """Layers: the crops that torch.nn lacks."""
 
-import operator
 from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch._jit_internal import is_scripting
 
 from torchcrop_fast import _check
 from torchcrop_fast._scripted import center_start, draw_offsets, scripts_while_tracing
@@ -116,13 +116,13 @@ def _torch_order(layer: str, dims: int, cropping: int | Sequence[int] | Sequence
         if isinstance(cropping, (str, bytes)):
             raise TypeError
         if not isinstance(cropping, Sequence):
-            return (operator.index(cropping),) * (2 * dims)
+            return (_check.int64(cropping),) * (2 * dims)
         if all(isinstance(entry, Sequence) and not isinstance(entry, (str, bytes)) for entry in cropping):
             keras = cast(Sequence[Sequence[int]], cropping)
             if len(keras) != dims or any(len(pair) != 2 for pair in keras):
                 raise ValueError(wrong)
-            return tuple(operator.index(entry) for pair in reversed(keras) for entry in pair)
-        flat = tuple(operator.index(entry) for entry in cast(Sequence[int], cropping))
+            return tuple(_check.int64(entry) for pair in reversed(keras) for entry in pair)
+        flat = tuple(_check.int64(entry) for entry in cast(Sequence[int], cropping))
     except TypeError:
         raise TypeError(wrong) from None
     if len(flat) == 2 and dims > 1:
@@ -163,11 +163,7 @@ class CenterCrop(nn.Module):
 
     def __init__(self, size: int | Sequence[int], rounding: str = "torchvision") -> None:
         super().__init__()
-        try:
-            entries = tuple(size) if isinstance(size, Sequence) else (size,)
-            self.size = tuple(operator.index(entry) for entry in entries)
-        except TypeError:
-            raise TypeError(f"CenterCrop: size must be an int or a sequence of ints, got {size!r}") from None
+        self.size = tuple(_entries("CenterCrop: size must be an int or a sequence of ints", size))
         if len(self.size) == 1:
             self.size *= 2
         self.rounding = rounding
@@ -252,6 +248,7 @@ class RandomCrop(nn.Module):
         self.padding = (left, top, right, bottom)
         if not isinstance(fill, (int, float, complex)):
             raise TypeError(f"RandomCrop: fill must be a number, got {fill!r}")
+        _check.text("RandomCrop", "padding_mode", padding_mode)
         if padding_mode not in _BORDERS:
             modes = ", ".join(f"'{mode}'" for mode in _BORDERS)
             raise ValueError(f"RandomCrop: padding_mode must be one of {modes}, got {padding_mode!r}")
@@ -259,7 +256,8 @@ class RandomCrop(nn.Module):
             raise TypeError(f"RandomCrop: flip must be a probability, got {flip!r}")
         if not 0 <= flip <= 1:
             raise ValueError(f"RandomCrop: flip must be a probability, from 0 to 1, got {flip!r}")
-        self.pad_if_needed = bool(pad_if_needed)
+        _check.flag("RandomCrop", "pad_if_needed", pad_if_needed)
+        self.pad_if_needed = pad_if_needed
         self.fill = fill
         self.padding_mode = padding_mode
         self.flip = float(flip)
@@ -340,6 +338,12 @@ class CropMirrorNormalize(nn.Module):
         sizes = _entries("CropMirrorNormalize: size must be an int or (height, width)", size, (1, 2))
         self.size = [sizes[0], sizes[-1]]
         self.mean, self.std, self.fill = _check.normalization("CropMirrorNormalize", mean, std, fill)
+        if not isinstance(dtype, torch.dtype):
+            raise TypeError(f"CropMirrorNormalize: dtype must be a torch.dtype, got {dtype!r}")
+        _check.text("CropMirrorNormalize", "layout", layout)
+        _check.text("CropMirrorNormalize", "padding_mode", padding_mode)
+        if not isinstance(memory_format, torch.memory_format):
+            raise TypeError(f"CropMirrorNormalize: memory_format must be a torch.memory_format, got {memory_format!r}")
         self.dtype = dtype
         self.layout = layout
         self.channels_last = memory_format == torch.channels_last  # TorchScript keeps no memory format
@@ -355,25 +359,19 @@ class CropMirrorNormalize(nn.Module):
             )
 
     def forward(self, input: Tensor, offsets: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
-        one = input.dim() == 3
-        if one:
-            input = input.unsqueeze(0)
-            offsets = None if offsets is None else offsets.unsqueeze(0)
-            flip = None if flip is None else flip.unsqueeze(0)
-        result = crop_mirror_normalize(
+        return _normalize_each(
             input,
             offsets,
+            flip,
             self.size,
-            mean=self.mean,
-            std=self.std,
-            flip=flip,
-            dtype=self.dtype,
-            layout=self.layout,
-            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format,
-            padding_mode=self.padding_mode,
-            fill=self.fill,
+            self.mean,
+            self.std,
+            self.dtype,
+            self.layout,
+            self.channels_last,
+            self.padding_mode,
+            self.fill,
         )
-        return result.squeeze(0) if one else result
 
     def extra_repr(self) -> str:
         options = [f"size={tuple(self.size)}", f"mean={self.mean}", f"std={self.std}"]
@@ -382,25 +380,71 @@ class CropMirrorNormalize(nn.Module):
         return ", ".join(options + ["memory_format=torch.channels_last"] * self.channels_last)
 
 
+@torch.fx.wrap
+def _normalize_each(
+    input: Tensor,
+    offsets: Tensor | None,
+    flip: Tensor | None,
+    size: list[int],
+    mean: list[float],
+    std: list[float],
+    dtype: torch.dtype,
+    layout: str,
+    channels_last: bool,
+    padding_mode: str,
+    fill: list[float],
+) -> Tensor:
+    """Normalize the windows of a batch, or of one image."""
+    if not is_scripting():
+        _check_tensors("CropMirrorNormalize", input, offsets, flip)
+    one = input.dim() == 3
+    if one:
+        input = input.unsqueeze(0)
+        offsets = None if offsets is None else offsets.unsqueeze(0)
+        flip = None if flip is None else flip.unsqueeze(0)
+    result = crop_mirror_normalize(
+        input,
+        offsets,
+        size,
+        mean=mean,
+        std=std,
+        flip=flip,
+        dtype=dtype,
+        layout=layout,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+        padding_mode=padding_mode,
+        fill=fill,
+    )
+    return result.squeeze(0) if one else result
+
+
+def _check_tensors(layer: str, input: object, offsets: object, flip: object) -> None:
+    _check.tensor(layer, "input", input)
+    _check.optional_tensor(layer, "offsets", offsets)
+    _check.optional_tensor(layer, "flip", flip)
+
+
 _BORDERS = ("constant", "edge", "reflect", "symmetric")
 
 
-def _entries(expected: str, value: int | Sequence[int], lengths: tuple[int, ...]) -> list[int]:
-    """The ints of a value that is one, or a sequence of one of these lengths."""
+def _entries(expected: str, value: int | Sequence[int], lengths: tuple[int, ...] | None = None) -> list[int]:
+    """The ints of a value that is one, or a sequence of one of these lengths, or of any."""
     wrong = f"{expected}, got {value!r}"
     try:
         if isinstance(value, (str, bytes)):
             raise TypeError
-        entries = [operator.index(entry) for entry in (value if isinstance(value, Sequence) else [value])]
+        entries = [_check.int64(entry) for entry in (value if isinstance(value, Sequence) else [value])]
     except TypeError:
         raise TypeError(wrong) from None
-    if len(entries) not in lengths:
+    if lengths is not None and len(entries) not in lengths:
         raise ValueError(wrong)
     return entries
 
 
 def _batch_shape(input: Tensor) -> list[int]:
     """``(N,)``, or ``()`` of one image."""
+    if not is_scripting():
+        _check.tensor("RandomCrop", "input", input)
     if input.dim() < 3:
         raise ValueError(f"RandomCrop: input must have at least 3 dims, (C, H, W), got {input.dim()}")
     shape: list[int] = []
@@ -461,14 +505,15 @@ def _crop_each(
     padding_mode: str,
 ) -> Tensor:
     """Crop at the offsets, or at the center."""
+    if not is_scripting():
+        _check_tensors("RandomCrop", input, offsets, flip)
     batch = _batch_shape(input)
     if offsets is None:
         available_height, available_width = input.size(-2), input.size(-1)
         height, width = size
         y = center_start(available_height, height, "torchvision")
         x = center_start(available_width, width, "torchvision")
-        shows_border = height > available_height or width > available_width
-        if flip is None and (padding_mode == "constant" or not shows_border):
+        if flip is None and (padding_mode == "constant" or (height <= available_height and width <= available_width)):
             # One window for all: faster, and graphs hold ATen's ops alone.
             return pad(input, [-x, x + width - available_width, -y, y + height - available_height], value=fill)
         ys = torch.full(batch, y, dtype=torch.int64, device=input.device)

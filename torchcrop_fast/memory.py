@@ -13,7 +13,7 @@ on the CPU that fails, torch's own included, empties the cache and is tried once
 0
 """
 
-from torchcrop_fast import _C
+from torchcrop_fast import _C, _check
 
 __all__ = ["empty_cache", "set_cache_limit", "stats"]
 
@@ -42,4 +42,8 @@ def set_cache_limit(bytes: int) -> None:
         TypeError: If ``bytes`` is no int.
         RuntimeError: If it is negative.
     """
-    _C.set_cache_limit(bytes)
+    try:
+        limit = _check.index(bytes)
+    except TypeError:
+        raise TypeError(f"set_cache_limit: bytes must be an int, got {type(bytes).__name__}") from None
+    _C.set_cache_limit(limit)
