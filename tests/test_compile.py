@@ -25,6 +25,7 @@ from torch._functorch.aot_autograd import make_boxed_func
 from torch._subclasses import FakeTensorMode
 from torch.export import Dim
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import torchcrop_fast as tcf
 from torchcrop_fast import functional
@@ -62,11 +63,11 @@ def calls(graph) -> list[str]:
 
 
 def negative_pads(graph) -> list[torch.fx.Node]:
-    """The pads of a graph that crop. An exporter would have to get them right."""
+    """The pads of a graph that are known to crop. An exporter would have to get them right."""
 
     def is_negative(entry) -> bool:
         value = entry.meta.get("val", entry.meta.get("example_value")) if isinstance(entry, torch.fx.Node) else entry
-        return bool(value < 0)
+        return statically_known_true(value < 0)
 
     pads = [node for node in graph.nodes if node.op == "call_function" and "pad" in str(node.target)]
     return [node for node in pads if any(is_negative(entry) for entry in node.args[1])]

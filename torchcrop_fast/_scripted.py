@@ -159,22 +159,29 @@ def draw_offsets(
     return torch.stack(columns, dim=1)
 
 
+def at_least_zero(number: int) -> int:
+    """The number, or 0 where it is negative: without a branch on a size that is a symbol."""
+    if isinstance(number, int):
+        return max(number, 0)
+    return torch.sym_max(number, 0)
+
+
 def center_start(available: int, wanted: int, rounding: str) -> int:
     """Where the middle begins: negative where zeros come first."""
-    surplus = available - wanted
-    half = surplus // 2
-    odd = surplus % 2
+    # Nothing negative is divided: exporters disagree on how that rounds.
+    surplus = at_least_zero(available - wanted)
+    missing = surplus + wanted - available
     if rounding == "torchvision":
-        start = half + odd * (half % 2)
+        start = (surplus + surplus // 2 % 2) // 2
     elif rounding == "keras":
-        start = half
+        start = surplus // 2
     elif rounding == "dali":
-        start = half + odd
+        start = (surplus + 1) // 2
     elif rounding == "monai":
-        start = available // 2 - wanted // 2
+        start = (wanted + surplus) // 2 - wanted // 2
     else:
         raise ValueError(f"center_crop: rounding must be 'torchvision', 'keras', 'dali' or 'monai', got '{rounding}'")
-    return start if surplus >= 0 else -(-surplus // 2)
+    return start - missing // 2
 
 
 @scripts_while_tracing
@@ -182,7 +189,11 @@ def view(input: Tensor, cropping: list[int], out: Tensor | None) -> Tensor:
     """Crop without a copy."""
     if out is not None:
         raise ValueError("crop: out cannot be given with copy=False")
-    check_pad(input, [-entry for entry in cropping])
+    check_length(input, cropping)
+    for i in range(0, len(cropping), 2):
+        before, after, dim = cropping[i], cropping[i + 1], input.dim() - 1 - i // 2
+        if input.size(dim) < max(before, 0) + max(after, 0):
+            raise RuntimeError(cannot_crop(dim, input.size(dim), -before, -after))
     for i in range(0, len(cropping), 2):
         if min(cropping[i], cropping[i + 1]) < 0:
             raise ValueError("crop: cropping must not be negative with copy=False, got " + str(cropping))
@@ -191,38 +202,15 @@ def view(input: Tensor, cropping: list[int], out: Tensor | None) -> Tensor:
     return input
 
 
-def check_pad(input: Tensor, pad: list[int], mode: str = "constant") -> None:
-    """What the op checks, in its words, for the ways around it."""
+def check_length(input: Tensor, pad: list[int]) -> None:
+    """What the op checks, in its words, for the ways around it: how many entries."""
     if len(pad) % 2 != 0:
         raise RuntimeError("pad: pad must have an even number of entries, got " + str(len(pad)))
     dims = input.dim()
     if len(pad) > 2 * dims:
         raise RuntimeError(f"pad: pad must have at most {2 * dims} entries for an input of {dims} dims, got {len(pad)}")
-    for i in range(0, len(pad), 2):
-        dim = dims - 1 - i // 2
-        size, before, after = input.size(dim), max(-pad[i], 0), max(-pad[i + 1], 0)
-        last = mode in ["reflect", "replicate"]  # the crop comes last
-        if size < before + after and not last:
-            raise RuntimeError(f"pad: cannot crop {before} + {after} elements from dim {dim} of size {size}")
-        check_repeats_once(dim, size, size - before - after, pad[i], pad[i + 1], mode)
-        if last and size + pad[i] + pad[i + 1] < 0:
-            raise RuntimeError(f"pad: cannot crop {before} + {after} elements from dim {dim} of size {size}")
 
 
-def check_repeats_once(dim: int, size: int, left: int, before: int, after: int, mode: str) -> None:
-    # A text with sizes in it is made only where it is raised: it makes them constants of a graph.
-    if mode == "constant" or (before <= 0 and after <= 0):
-        return
-    if mode == "reflect" and (before >= size or after >= size):
-        raise RuntimeError(
-            f"pad: dim {dim} of size {size} cannot be reflected by ({before}, {after}): both must be less than its size"
-        )
-    if mode == "circular" and (before > left or after > left):
-        raise RuntimeError(
-            f"pad: dim {dim} of size {size} cannot be wrapped by ({before}, {after}): both must be at most the {left}"
-            " elements to wrap"
-        )
-    if mode == "replicate" and size == 0:
-        raise RuntimeError(
-            f"pad: dim {dim} of size {size} cannot be replicated by ({before}, {after}): it has no element to repeat"
-        )
+def cannot_crop(dim: int, size: int, before: int, after: int) -> str:
+    """The op's text for a pad that takes more than there is, made only where it is raised: it needs plain sizes."""
+    return f"pad: cannot crop {max(-before, 0)} + {max(-after, 0)} elements from dim {dim} of size {size}"

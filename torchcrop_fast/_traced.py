@@ -3,64 +3,138 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._prims_common import suggest_memory_format
 
-from torchcrop_fast._scripted import check_pad
+from torchcrop_fast._scripted import at_least_zero, cannot_crop, check_length
 
 
 def pad(input: Tensor, pad: list[int], mode: str, value: complex | None, out: Tensor | None) -> Tensor:
-    """Pad, for functional.pad: slices for what is taken away, ATen's pad for what is added."""
-    padded = _fill(input, pad, value) if mode == "constant" else _repeat(input, pad, mode, value)
+    """Pad, for functional.pad: slices for what is taken away, ATen's pad for what is added.
+
+    ATen's pad also gets the entries whose sign only a run will tell, and leaves graphs free of conditions on them.
+    """
+    from torch.fx.experimental.symbolic_shapes import statically_known_true  # slow to import
+
+    cropping = [-entry if statically_known_true(entry < 0) else 0 for entry in pad]
+    added = [entry + crop for entry, crop in zip(pad, cropping, strict=True)]
+    if mode not in ("constant", "reflect", "replicate", "circular"):
+        raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '{mode}'")
+    check_length(input, pad)
+    # Export makes constraints of conditions; else one on unknown signs costs no graph, as it holds for all right calls.
+    taken = cropping if torch.compiler.is_exporting() else [at_least_zero(-entry) for entry in pad]
+    for i in range(0, len(pad), 2):
+        _check_sizes(input, input.dim() - 1 - i // 2, pad[i : i + 2], taken[i] + taken[i + 1], mode)
+    if mode == "constant":
+        padded = _fill(input, pad, cropping, added, 0 if value is None else value)
+    else:
+        padded = _repeat(input, pad, cropping, added, mode, value)
     return padded if out is None else _copy_to(out, padded)
 
 
-def _fill(input: Tensor, pad: list[int], value: complex | None) -> Tensor:
-    check_pad(input, pad)
-    adds = any(entry > 0 for entry in pad)
-    window = _crop(input, pad)
-    if not adds:
+def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], value: complex) -> Tensor:
+    from torch.fx.experimental.symbolic_shapes import guard_or_true, statically_known_true
+
+    window = _crop(input, cropping)
+    if all(statically_known_true(entry <= 0) for entry in added):
         return window.clone()
-    cropped = [input.dim() - 1 - i // 2 for i in range(len(pad)) if pad[i] < 0]
-    if any(window.size(dim) == 0 for dim in cropped):  # its memory format would no longer be the input's
-        return torch.constant_pad_nd(input, pad, 0 if value is None else value)
-    return torch.constant_pad_nd(window, _added(pad), 0 if value is None else value)
+    if not _fits(value, input.dtype):
+        if any(guard_or_true(entry > 0) for entry in added):
+            name = str(input.dtype).removeprefix("torch.")
+            raise RuntimeError(f"pad: value must fit dtype {name}, got {_number(value)}")
+        value = 0
+    if suggest_memory_format(window) != suggest_memory_format(input):  # of a window of few elements
+        return torch.constant_pad_nd(input, pad, value)
+    return torch.constant_pad_nd(window, added, value)
 
 
-def _repeat(input: Tensor, pad: list[int], mode: str, value: complex | None) -> Tensor:
+def _fits(value: complex, dtype: torch.dtype) -> bool:
+    """Whether the dtype can hold a value, which may be a symbol."""
+    if isinstance(value, complex):
+        return dtype.is_complex and _fits(value.real, dtype) and _fits(value.imag, dtype)
+    if dtype == torch.bool:
+        return True
+    if not dtype.is_floating_point and not dtype.is_complex:
+        integers = torch.iinfo(dtype)
+        return integers.min <= value < integers.max + 1  # 255.5 becomes 255
+    floats = torch.finfo(dtype)  # NaN fits all
+    if dtype in _FINITE_DTYPES:
+        return not (value < floats.min or value > floats.max)
+    return not floats.max < abs(value) < float("inf")
+
+
+_FINITE_DTYPES = (torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu)
+
+
+def _number(value: complex) -> str:
+    """A number as the op's texts have it. It becomes a constant of the graph."""
+    from torch.fx.experimental.symbolic_shapes import guard_scalar
+
+    if isinstance(value, complex):
+        return f"({_number(value.real)},{_number(value.imag)})"
+    number = guard_scalar(value)
+    return f"{number:g}" if isinstance(number, float) else str(number)
+
+
+def _repeat(
+    input: Tensor, pad: list[int], cropping: list[int], added: list[int], mode: str, value: complex | None
+) -> Tensor:
     """The same where the border repeats elements. What ATen's pad doesn't take stays our op."""
-    if mode not in ("reflect", "replicate", "circular"):
-        raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '{mode}'")
-    check_pad(input, pad, mode)
+    from torch.fx.experimental.symbolic_shapes import guard_or_false
+
     if value is not None and (isinstance(value, complex) or value != 0):
-        number = str(value).removesuffix(".0")
-        raise RuntimeError(f"pad: value must be None or 0 unless mode is 'constant', got {number}")
+        raise RuntimeError(f"pad: value must be None or 0 unless mode is 'constant', got {_number(value)}")
     padded, dims = len(pad) // 2, input.dim()
     has_dtype = input.dtype in _REPEATED_DTYPES or mode == "circular"
     has_dims = 1 <= padded <= 3 and 1 <= dims - padded <= 2
-    if not has_dtype or not has_dims or any(input.size(dim) == 0 for dim in range(dims)):
+    if not has_dtype or not has_dims or any(guard_or_false(input.size(dim) == 0) for dim in range(dims)):
         result: Tensor = torch.ops.torchcrop_fast.pad(input, pad, mode)
         return result
     if mode == "circular":  # which wraps what a crop leaves
-        return F.pad(_crop(input, pad), _added(pad), mode)
-    window = _crop(F.pad(input, _added(pad), mode), pad)
-    return window.clone() if any(entry < 0 for entry in pad) else window
+        return F.pad(_crop(input, cropping), added, mode)
+    result = F.pad(input, added, mode)
+    if cropping == [0] * len(cropping):
+        return result
+    return _crop(result, cropping).clone(memory_format=suggest_memory_format(input))
 
 
 # Those that ATen's pad repeats on every device.
 _REPEATED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
 
 
-def _crop(input: Tensor, pad: list[int]) -> Tensor:
-    """Take away what negative entries say, as a view."""
-    for i in range(0, len(pad), 2):
-        dim = input.dim() - 1 - i // 2
-        before, after = (-entry if entry < 0 else 0 for entry in pad[i : i + 2])
-        if before > 0 or after > 0:
+def _check_sizes(input: Tensor, dim: int, pad: list[int], taken: int, mode: str) -> None:
+    """Raise where more is cropped or repeated than there is, if that is known now: if not, ATen will tell."""
+    from torch.fx.experimental.symbolic_shapes import guard_or_false
+
+    size, (before, after) = input.size(dim), pad
+    left = size - taken
+    crops_last = mode in ("reflect", "replicate")
+    if not crops_last and guard_or_false(left < 0):
+        raise RuntimeError(cannot_crop(dim, size, before, after))
+    if mode == "reflect" and any(guard_or_false(entry >= size) and entry > 0 for entry in pad):
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be reflected by ({before}, {after}): both must be less than its size"
+        )
+    if mode == "circular" and any(guard_or_false(entry > left) and entry > 0 for entry in pad):
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be wrapped by ({before}, {after}): both must be at most the {left}"
+            " elements to wrap"
+        )
+    if mode == "replicate" and guard_or_false(size == 0) and any(entry > 0 for entry in pad):
+        raise RuntimeError(
+            f"pad: dim {dim} of size {size} cannot be replicated by ({before}, {after}): it has no element to repeat"
+        )
+    if crops_last and guard_or_false(size + before + after < 0):
+        raise RuntimeError(cannot_crop(dim, size, before, after))
+
+
+def _crop(input: Tensor, cropping: list[int]) -> Tensor:
+    """Take away what these entries say, as a view."""
+    for i in range(0, len(cropping), 2):
+        before, after = cropping[i : i + 2]
+        if before != 0 or after != 0:
+            dim = input.dim() - 1 - i // 2
             input = input.narrow(dim, before, input.size(dim) - before - after)
     return input
-
-
-def _added(pad: list[int]) -> list[int]:
-    return [entry if entry > 0 else 0 for entry in pad]  # no max(): it would stay in the graph
 
 
 def _copy_to(out: Tensor, padded: Tensor) -> Tensor:
