@@ -255,7 +255,7 @@ def random_case(rng: random.Random) -> Case:
         entries = tuple(rng.randint(-3, 3) for _ in range(2 * rng.randint(0, len(shape))))
         mode = rng.choice(("constant", *REPEATING))
         crops = tuple(min(entry, 0) for entry in entries)
-        if repeats(shape, crops if mode == "constant" else entries, mode):
+        if repeats(shape, entries, mode) if mode != "constant" else repeats(shape, crops, "circular"):
             return Case(shape, entries, rng.choice(layouts(shape)), mode=mode)
 
 
