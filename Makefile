@@ -15,7 +15,7 @@ SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 OTHER_VENV := .venv-torch-$(TORCH)
 DEPLOY := build/deploy
 
-.PHONY: FORCE help install demo example-deploy wheel bench test test-all test-emulation test-reliability lint format
+.PHONY: FORCE help install demo example-deploy wheel bench test test-all test-emulation test-reliability lint lock format
 .PHONY: check-torch clean
 
 help:  ## list the targets
@@ -77,6 +77,9 @@ test-emulation: $(BUILT)  ## run very many random cases through the GPU's kernel
 
 test-reliability: $(BUILT)  ## run the long tests of reliability: ten million inputs through each fuzz target, and the like
 	$(BIN)/python -m pytest -m reliability
+
+lock: $(BUILT)  ## write down the versions that are installed, for CI to take
+	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip > .ci/constraints.txt
 
 lint: $(BUILT)  ## check style and types
 	$(BIN)/ruff check .
