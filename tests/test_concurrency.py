@@ -147,7 +147,7 @@ def test_the_cache_has_no_data_race(scale: int) -> None:
     assert (done.returncode, done.stdout) == (0, "all right\n"), done.stdout + done.stderr[-3000:]
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.reliability
 @pytest.mark.parametrize("number", range(len(FUNCTIONS)), ids=FUNCTIONS)
 def test_a_lock_that_is_missing_is_a_data_race(number: int, tmp_path: Path) -> None:
     parts = CACHE.read_text().split(LOCK)
@@ -204,7 +204,8 @@ def load(method: str) -> None:
             print(tensor.is_pinned() == pinned, torch.equal(tensor, expected[name]))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 def test_workers_load_what_one_process_loads(method: str, fresh_python: Callable[..., str]) -> None:
     """Pinned where there is CUDA."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_concurrency; test_concurrency.load(sys.argv[2])"

@@ -96,7 +96,7 @@ def built(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("_stand_in")
-@pytest.mark.parametrize("ninja", ["with", "without"])
+@pytest.mark.parametrize("ninja", ["without", pytest.param("with", marks=pytest.mark.reliability)])
 def test_the_next_build_repairs_what_a_killed_one_left(
     ninja: str, tmp_path: Path, fresh_python: Callable[..., str]
 ) -> None:

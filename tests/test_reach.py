@@ -86,7 +86,7 @@ FAR_CALLS = {
 IN_DTYPE = {"gradients": ("float32", "complex128"), "pixels": ("uint8",)}
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "complex128"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", pytest.param("complex128", marks=pytest.mark.reliability)])
 def test_beyond_four_billion_elements_only_what_is_shown_is_touched(
     dtype: str, fresh_python: Callable[..., str]
 ) -> None:

@@ -197,7 +197,7 @@ def settings_for(examples: int) -> settings:
 
 
 def test_random_programs_give_what_torch_gives(scale: int) -> None:
-    run_state_machine_as_test(Program, settings=settings_for(30 * scale))
+    run_state_machine_as_test(Program, settings=settings_for(20 * scale))
 
 
 @given(rows=st.integers(1, 4), size=st.integers(1, 2**58), data=st.data())
