@@ -100,6 +100,8 @@ MUTANTS = [
     ("border", "border.h", "(start > in_size ? in_size : start)", "start"),
     # of what a border shows twice, the second left out
     ("border", "border.h", "(occurrences.has_second ? count_of(occurrences.second) : 0)", "0"),
+    # a sum beyond int64
+    ("border", "window.h", "in_size - size < start ? in_size - start", "in_size - start < size ? in_size - start"),
     # dimensions joined that a border keeps apart
     ("border", "window.h", "const bool joins = window.border == Border::kConstant ||", "const bool joins = true ||"),
     # a dimension lost where another moves behind it

@@ -11,8 +11,6 @@ namespace {
 
 using Wide = __int128;
 
-constexpr int64_t kMostRepeated = int64_t{1} << 61;  // elements of an input that a border repeats, or of its window
-
 bool repeats(Border border) { return border != Border::kConstant && border != Border::kReplicate; }
 
 // A size of an input: a few elements, or any number of them.
@@ -20,7 +18,7 @@ int64_t any_size(Choices& choices, Border border) {
   const int64_t smallest = border == Border::kConstant ? 0 : 1;
   if (choices.one_in(2)) return choices.from(smallest, 12);
   const int64_t size = std::max(std::abs(std::max(choices.extreme(), -INT64_MAX)), smallest);
-  return repeats(border) ? std::min(size, kMostRepeated) : size;
+  return repeats(border) ? std::min(size, kMaxRepeated) : size;
 }
 
 // After how many elements the border shows the same again; 0 if never.
@@ -64,7 +62,10 @@ void try_start(Choices& choices, Border border) {
   } else {
     require(-size <= start && start <= in_size, "near_start() is not near");
   }
-  for (const Wide i : {Wide{0}, Wide{size - 1}, Wide(choices.from(0, size - 1))}) {
+  const WindowDim dim{size, start, in_size, 1, 1};
+  for (const Wide i : {Wide{0}, Wide{size - 1}, Wide{choices.from(0, size - 1)}}) {
+    const bool inside = 0 <= start + i && start + i < in_size;
+    require((dim.begin() <= i && i < dim.end()) == inside, "a dimension sees another part of the input");
     require(
         shown(border, start + i, in_size) == shown(border, given + i, in_size), "near_start() shows another element");
   }
@@ -72,7 +73,7 @@ void try_start(Choices& choices, Border border) {
 
 // For sizes whose sums with a start are numbers, as where the input and the output lie in memory.
 void try_occurrences(Choices& choices, Border border) {
-  constexpr int64_t kMost = kMostRepeated / 2;
+  constexpr int64_t kMost = kMaxRepeated / 2;
   const int64_t in_size = any_size(choices, Border::kReplicate) % kMost + 1;
   const int64_t size = any_size(choices, Border::kReplicate) % kMost + 1;
   const int64_t start = near_start(border, choices.extreme(), size, in_size);
@@ -120,7 +121,7 @@ void try_runs(Choices& choices, Border border) {
   const int64_t in_size = any_size(choices, border), given = choices.extreme();
   constexpr int64_t kMostRuns = 40;
   int64_t size = std::max<int64_t>(choices.one_in(2) ? choices.from(1, 30) : choices.extreme(), 1);
-  if (repeats(border)) size = static_cast<int64_t>(std::min<Wide>({size, kMostRepeated, Wide{in_size} * kMostRuns}));
+  if (repeats(border)) size = static_cast<int64_t>(std::min<Wide>({size, kMaxRepeated, Wide{in_size} * kMostRuns}));
   const int64_t start = near_start(border, given, size, in_size);
   Wide next = 0;
   const auto require_fill = [&](Wide begin, Wide end) {
