@@ -1,4 +1,4 @@
-"""The CMake build: its sources and flags are setup.py's, and the kernels alone pass their tests without torch."""
+"""The CMake build: setup.py's sources and flags, kernels tested without torch, and the suite of the C++ functions."""
 
 import json
 import os
@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from builds import BUILDS, ROOT
+from filelock import FileLock
 
-ROOT = Path(__file__).parents[1]
+import torchcrop_fast
+
 # That of the environment which runs this, and else of the machine.
 CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+LEFT_OUT = "ops_test is left out: there is no GoogleTest (Debian: libgtest-dev)"
 
 
 def run(*command: object) -> str:
@@ -21,14 +25,14 @@ def run(*command: object) -> str:
     return process.stdout
 
 
-def configure(build: Path, *options: str) -> dict[str, dict[str, str]]:
-    """For each target how each source, named from the root, is compiled."""
-    run(CMAKE, "-S", ROOT, "-B", build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options)
+def configure(build: Path, *options: str) -> tuple[dict[str, dict[str, str]], str]:
+    """For each target how each source, named from the root, is compiled; and what CMake tells."""
+    told = run(CMAKE, "-S", ROOT, "-B", build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options)
     commands: dict[str, dict[str, str]] = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         target = re.search(r"CMakeFiles/(\w+)\.dir/", entry["output"])[1]
         commands.setdefault(target, {})[str(Path(entry["file"]).relative_to(ROOT))] = entry["command"]
-    return commands
+    return commands, told
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ print(json.dumps([library.sources, library.extra_compile_args["cxx"]]))
 def test_sources_and_flags_are_those_of_setup_py(setup_py, tmp_path):
     sources, flags = setup_py
     cuda = any(source.endswith(".cu") for source in sources)
-    targets = configure(tmp_path, f"-DPython3_EXECUTABLE={sys.executable}", f"-DTORCHCROP_FAST_CUDA={cuda}")
+    targets, told = configure(tmp_path, f"-DPython3_EXECUTABLE={sys.executable}", f"-DTORCHCROP_FAST_CUDA={cuda}")
     ops = targets["torchcrop_fast"]
     kernels = targets["torchcrop_fast_kernels"] | targets.get("torchcrop_fast_cuda_kernels", {})
     assert sorted([*ops, *kernels]) == sorted(sources)
@@ -60,11 +64,11 @@ def test_sources_and_flags_are_those_of_setup_py(setup_py, tmp_path):
     for source, command in kernels.items():
         if source.endswith(".cpp"):
             assert set(flags) - {"-g0", "-fopenmp"} <= set(command.split())
-    assert "ops_test" in targets
+    assert ("ops_test" in targets) != (LEFT_OUT in told)
 
 
 def test_kernels_pass_their_tests_without_torch(tmp_path):
-    targets = configure(
+    targets, _ = configure(
         tmp_path,
         "-DTORCHCROP_FAST_WITH_TORCH=OFF",
         "-DTORCHCROP_FAST_CUDA=OFF",
@@ -84,6 +88,49 @@ def test_kernels_pass_their_tests_without_torch(tmp_path):
     run(CMAKE, "--build", tmp_path, "--parallel", "2")
     told = run(Path(CMAKE).with_name("ctest"), "--test-dir", tmp_path, "--parallel", "2")
     assert set(re.findall(r"(\w+) \.+ +Passed", told)) == fuzzers
+
+
+@pytest.fixture(scope="session")
+def ops_test() -> Path:
+    """The suite of the C++ functions, built as a program that uses the package, once for all processes of a run."""
+    folder = BUILDS / "installed"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        options = f"-DCMAKE_PREFIX_PATH={torchcrop_fast.cmake_prefix_path}", "-DCMAKE_COMPILE_WARNING_AS_ERROR=ON"
+        if LEFT_OUT in run(CMAKE, "-S", ROOT / "tests/cpp/installed", "-B", folder, *options):
+            pytest.skip(LEFT_OUT)
+        run(CMAKE, "--build", folder, "--target", "ops_test", "--parallel", 2)
+    return folder / "ops_test"
+
+
+@pytest.mark.parametrize("capability", [None, "default"])
+def test_cpp_suite_passes(ops_test, monkeypatch, capability):
+    monkeypatch.delenv("TORCHCROP_FAST_CPU_CAPABILITY", raising=False)
+    if capability:
+        monkeypatch.setenv("TORCHCROP_FAST_CPU_CAPABILITY", capability)
+    told = run(ops_test, "--gtest_brief=1")
+    assert int(re.search(r"\[  PASSED  \] (\d+) tests", told)[1]) > 400
+    assert not re.search("SKIPPED|DISABLED", told)
+
+
+def test_cpp_suite_calls_every_public_function(ops_test):
+    headers = (ROOT / "csrc/include/torchcrop_fast").glob("*.h")
+    text = "\n".join(header.read_text() for header in headers)
+    declared = set(re.findall(r"^TORCHCROP_FAST_API [^(]*?(\w+)\(", text, re.MULTILINE))
+    called = re.findall(r" U torchcrop_fast::(\w+)", run("nm", "--demangle", "--undefined-only", ops_test))
+    assert len(declared) > 10
+    assert set(called) == declared
+
+
+@pytest.mark.parametrize(("project", "target"), [("", "torchcrop_fast"), ("tests/cpp/installed", "installed_test")])
+def test_all_but_the_suite_is_built_without_google_test(tmp_path, project, target):
+    prefix = f"-DCMAKE_PREFIX_PATH={torchcrop_fast.cmake_prefix_path}"
+    options = f"-DPython3_EXECUTABLE={sys.executable}", prefix, "-DCMAKE_DISABLE_FIND_PACKAGE_GTest=ON"
+    told = run(CMAKE, "-S", ROOT / project, "-B", tmp_path, *options)
+    assert told.count(LEFT_OUT) == 1
+    targets = run(CMAKE, "--build", tmp_path, "--target", "help")
+    assert target in targets
+    assert "ops_test" not in targets
 
 
 def complaint(build: Path, *options: str) -> str:

@@ -21,7 +21,11 @@ SOURCES = files(CSRC, ".h", ".cpp", ".cu", ".cuh")
 PYTHON_FILES = [ROOT / "setup.py"]
 for folder in ("torchcrop_fast", "tests", "bench", "examples"):
     PYTHON_FILES += files(ROOT / folder, ".py")
-CMAKE_FILES = [ROOT / "CMakeLists.txt", *files(ROOT / "cmake", ".cmake", ".in"), *files(ROOT / "tests/cpp", ".txt")]
+CMAKE_FILES = [
+    ROOT / "CMakeLists.txt",
+    *files(ROOT / "cmake", ".cmake", ".in"),
+    *files(ROOT / "tests/cpp", ".txt", ".cmake"),
+]
 
 
 def from_root(path: Path) -> str:

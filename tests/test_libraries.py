@@ -72,28 +72,6 @@ def test_ops_library_loads_without_python(tmp_path):
     assert (process.stdout.strip(), process.returncode) == ("loaded", 0)
 
 
-def test_cpp_functions_need_no_python(tmp_path):
-    """A C++ program that links the library compares with loops of its own: values, gradients and errors."""
-    root, library, program = Path(__file__).parents[1], _library.OPS_LIBRARY, tmp_path / "ops_test"
-    torch_folder = Path(torch.__file__).parent
-    flags = [
-        "-std=c++20",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-isystem",
-        torch_folder / "include",
-        "-I",
-        root / "csrc/include",
-    ]
-    libraries = [library, "-L", torch_folder / "lib", "-ltorch_cpu", "-lc10"]
-    paths = f"-Wl,-rpath,{library.parent}:{torch_folder / 'lib'}"
-    tool("c++", *map(str, [*flags, root / "tests/cpp/ops_test.cpp", *libraries, paths, "-o", program]))
-    process = subprocess.run([program], capture_output=True, text=True, check=False)
-    assert (process.stderr, process.returncode) == ("", 0)
-    assert re.fullmatch(r"\d{3,} results are right\n", process.stdout)
-
-
 def test_one_openmp_serves_torch_and_us(fresh_python):
     printed = fresh_python(
         """

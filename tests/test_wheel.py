@@ -118,7 +118,7 @@ PREFIX = "import torchcrop_fast; print(torchcrop_fast.cmake_prefix_path)"
 def test_a_program_is_built_with_the_wheel(fresh, tmp_path):
     prefix = finish(fresh, "-c", PREFIX, cwd=tmp_path).strip()
     finish(CMAKE, "-S", ROOT / "tests/cpp/installed", "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}")
-    finish(CMAKE, "--build", tmp_path)
+    finish(CMAKE, "--build", tmp_path, "--target", "installed_test")
     assert finish(tmp_path / "installed_test") == "the installed library crops\n"
 
 
