@@ -14,6 +14,7 @@ from programs import FUNCTIONS, LAYERS, OUT_FUNCTIONS, name_of
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 from torch.export import Dim
+from torchvision import tv_tensors
 
 import torchcrop_fast as tcf
 from torchcrop_fast import _traced, functional
@@ -49,6 +50,13 @@ class ToSizeOf(ToMultiple):
         return self.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2)) + other
 
 
+class ToSizeOfAtTheEnd(ToMultiple):
+    """The same, but for a row and a column, after the last ones."""
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        return self.pad(x, (1, other.size(3) - x.size(3) - 1, 1, other.size(2) - x.size(2) - 1)) + other
+
+
 class Skips(ToMultiple):
     """A network that halves images and doubles them again, where odd sizes lose an element."""
 
@@ -80,8 +88,10 @@ class ByValueOfAnySign(ToMultiple):
 
 
 RANGES = {2: Dim("height", min=2, max=500), 3: Dim("width", min=2, max=500)}
+OTHER_RANGES = {2: Dim("other_height", min=2, max=500), 3: Dim("other_width", min=2, max=500)}
 DYNAMIC = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
 SIZES = [(17, 23), (32, 32), (16, 48), (20, 9), (31, 64), (18, 17), (12, 30)]
+OTHERS = [(images(*size),) for size in [(20, 20), (17, 23), (13, 40)]]
 VALUES_TO_PAD_BY = [(torch.tensor(value),) for value in (3, 0, 1, 7)]
 
 REPEATING = ("reflect", "replicate", "circular")
@@ -89,12 +99,8 @@ REPEATING = ("reflect", "replicate", "circular")
 EXPORTS: list[tuple[type[ToMultiple], list[tuple[Tensor, ...]], tuple[Any, ...], tuple[str, ...]]] = [
     (ToMultiple, [()], (RANGES,), ("constant", "replicate")),
     (ToMultiple, [()], (DYNAMIC,), ("constant", *REPEATING)),
-    (
-        ToSizeOf,
-        [(images(*size),) for size in [(20, 20), (17, 23), (13, 40)]],
-        (DYNAMIC, DYNAMIC),
-        ("constant", *REPEATING),
-    ),
+    (ToSizeOf, OTHERS, (DYNAMIC, DYNAMIC), ("constant", *REPEATING)),
+    (ToSizeOfAtTheEnd, OTHERS, (RANGES, OTHER_RANGES), ("constant",)),
     (Skips, [()], (DYNAMIC,), ("constant", *REPEATING)),
     (ByValue, VALUES_TO_PAD_BY, (DYNAMIC, None), ("constant",)),
     (ByValueOfAnySign, [*VALUES_TO_PAD_BY, (torch.tensor(-3),)], (DYNAMIC, None), ("constant",)),
@@ -269,6 +275,10 @@ def test_compiled_strides_are_those_of_eager(seed):
         assert_same(compiled(call.input), call.expected)
 
 
+class Plain(Tensor):
+    """A subclass that changes nothing."""
+
+
 STATISTICS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
 
 
@@ -322,3 +332,22 @@ def test_fx_traces_of_one_image(layer):
     traced = torch.fx.symbolic_trace(layer.eval())
     for x in [images(8, 9)[0], images(8, 9)]:
         assert_same(traced(x), layer(x))
+
+
+@pytest.mark.parametrize("make", [tv_tensors.Image, lambda x: x.as_subclass(Plain)], ids=["tv_tensor", "subclass"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: functional.pad(x, (1, -2), value=0.5),
+        lambda x: functional.pad(x, (1, -2), "reflect"),
+        tcf.Crop2d(1),
+        tcf.CenterCrop(4),
+        tcf.RandomCrop(4).eval(),
+        tcf.CropMirrorNormalize(4, **STATISTICS),
+    ],
+    ids=["pad", "reflect", "Crop2d", "CenterCrop", "RandomCrop", "CropMirrorNormalize"],
+)
+def test_subclasses_compile(program, make):
+    x = make(images(8, 9))
+    compiled = torch.compile(program, fullgraph=True, backend="eager")
+    assert_same(compiled(x).as_subclass(Tensor), program(x).as_subclass(Tensor))

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling
 from torch.overrides import handle_torch_function, has_torch_function
 
 from torchcrop_fast import _check, _scripted, _traced
@@ -16,7 +16,8 @@ _Function = Callable[..., Tensor]
 
 def _override(function: _Function, tensors: tuple[Any, ...], *args: Any, **kwargs: Any) -> Any:
     """What a subclass, an object of another library or a mode makes of the call; NotImplemented if none has a say."""
-    if has_torch_function(tensors):
+    # Dynamo cannot trace handle_torch_function(); what it traces instead, the subclass sees op by op.
+    if not is_dynamo_compiling() and has_torch_function(tensors):
         return handle_torch_function(function, tensors, *args, **kwargs)
     return NotImplemented
 

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch._prims_common import suggest_memory_format
+from torch.compiler import is_dynamo_compiling
 
 from torchcrop_fast._scripted import at_least_zero, cannot_crop, check_length
 
@@ -20,10 +21,9 @@ def pad(input: Tensor, pad: list[int], mode: str, value: complex | None, out: Te
     if mode not in ("constant", "reflect", "replicate", "circular"):
         raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '{mode}'")
     check_length(input, pad)
-    # Export makes constraints of conditions; else one on unknown signs costs no graph, as it holds for all right calls.
-    taken = cropping if torch.compiler.is_exporting() else [at_least_zero(-entry) for entry in pad]
     for i in range(0, len(pad), 2):
-        _check_sizes(input, input.dim() - 1 - i // 2, pad[i : i + 2], taken[i] + taken[i + 1], mode)
+        taken = at_least_zero(-pad[i]) + at_least_zero(-pad[i + 1])  # conditions on it hold for all right calls
+        _check_sizes(input, input.dim() - 1 - i // 2, pad[i : i + 2], taken, mode)
     if mode == "constant":
         padded = _fill(input, pad, cropping, added, 0 if value is None else value)
     else:
@@ -37,14 +37,21 @@ def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], 
     window = _crop(input, cropping)
     if all(statically_known_true(entry <= 0) for entry in added):
         return window.clone()
-    if not _fits(value, input.dtype):
+    plain = _plain(input)
+    dtype = plain.dtype
+    if not _fits(value, dtype):
         if any(guard_or_true(entry > 0) for entry in added):
-            name = str(input.dtype).removeprefix("torch.")
+            name = str(dtype).removeprefix("torch.")
             raise RuntimeError(f"pad: value must fit dtype {name}, got {_number(value)}")
         value = 0
-    if suggest_memory_format(window) != suggest_memory_format(input):  # of a window of few elements
+    if suggest_memory_format(_plain(window)) != suggest_memory_format(plain):  # of a window of few elements
         return torch.constant_pad_nd(input, pad, value)
     return torch.constant_pad_nd(window, added, value)
+
+
+def _plain(input: Tensor) -> Tensor:
+    """The same tensor. Of what a subclass's override says of dtypes and strides, Dynamo cannot take decisions."""
+    return input[...] if is_dynamo_compiling() and type(input) not in (Tensor, nn.Parameter) else input
 
 
 def _fits(value: complex, dtype: torch.dtype) -> bool:
@@ -84,7 +91,8 @@ def _repeat(
     if value is not None and (isinstance(value, complex) or value != 0):
         raise RuntimeError(f"pad: value must be None or 0 unless mode is 'constant', got {_number(value)}")
     padded, dims = len(pad) // 2, input.dim()
-    has_dtype = input.dtype in _REPEATED_DTYPES or mode == "circular"
+    plain = _plain(input)
+    has_dtype = plain.dtype in _REPEATED_DTYPES or mode == "circular"
     has_dims = 1 <= padded <= 3 and 1 <= dims - padded <= 2
     if not has_dtype or not has_dims or any(guard_or_false(input.size(dim) == 0) for dim in range(dims)):
         result: Tensor = torch.ops.torchcrop_fast.pad(input, pad, mode)
@@ -94,7 +102,7 @@ def _repeat(
     result = F.pad(input, added, mode)
     if cropping == [0] * len(cropping):
         return result
-    return _crop(result, cropping).clone(memory_format=suggest_memory_format(input))
+    return _crop(result, cropping).clone(memory_format=suggest_memory_format(plain))
 
 
 # Those that ATen's pad repeats on every device.

@@ -350,7 +350,7 @@ def five_crop(input: Tensor, size: int | Sequence[int]) -> Tensor:
         >>> five_crop(torch.arange(9).view(1, 3, 3), 1).flatten()
         tensor([0, 2, 6, 8, 4])
     """
-    if has_torch_function_unary(input):
+    if not is_dynamo_compiling() and has_torch_function_unary(input):
         return handle_torch_function(five_crop, (input,), input, size)
     entries = size if isinstance(size, Sequence) else [size]
     _check.tensor("five_crop", "input", input)
@@ -387,7 +387,7 @@ def ten_crop(input: Tensor, size: int | Sequence[int], vertical_flip: bool = Fal
                 [7, 6],
                 [5, 4]])
     """
-    if has_torch_function_unary(input):
+    if not is_dynamo_compiling() and has_torch_function_unary(input):
         return handle_torch_function(ten_crop, (input,), input, size, vertical_flip)
     entries = size if isinstance(size, Sequence) else [size]
     _check.tensor("ten_crop", "input", input)
@@ -436,7 +436,7 @@ def center_crop(input: Tensor, size: Sequence[int], rounding: str = "torchvision
         >>> center_crop(torch.tensor([1, 2]), [5])
         tensor([0, 1, 2, 0, 0])
     """
-    if has_torch_function_unary(input):
+    if not is_dynamo_compiling() and has_torch_function_unary(input):
         return handle_torch_function(center_crop, (input,), input, size, rounding)
     _check.tensor("center_crop", "input", input)
     _check.text("center_crop", "rounding", rounding)
