@@ -25,10 +25,12 @@ struct Places {
   at::Tensor full_offsets;         // (N, K, D), K is 1 for one crop an image
   at::Tensor full_flip;            // the same shape
 
-  // Of two images. crops: how many an image, 0 for offsets without K.
+  // Of two images: windows that show something of the first, and windows anywhere of the second. crops: how many an
+  // image, 0 for offsets without K.
   Places(int64_t crops, std::string_view flipped, int64_t dims) {
     const int64_t k = crops == 0 ? 1 : crops;
-    full_offsets = at::randint(-12, 13, {2, k, dims}, at::kLong);
+    full_offsets =
+        at::cat({at::randint(-1, 3, {1, k, dims}, at::kLong), at::randint(-12, 13, {1, k, dims}, at::kLong)});
     full_flip = at::randint(2, {2, k, dims}, at::kBool);
     if (flipped != "each") {
       full_flip.narrow(2, 0, dims - 1).fill_(false);
