@@ -20,7 +20,7 @@ LEFT_OUT = "ops_test is left out: there is no GoogleTest (Debian: libgtest-dev)"
 
 
 def run(*command: object) -> str:
-    process = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    process = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=1800)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 

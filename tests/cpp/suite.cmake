@@ -1,4 +1,4 @@
-# The GoogleTest suite of the public C++ functions: built here, and by projects that use the library as it was installed.
+# The GoogleTest suite of the public C++ functions: built here, and by projects that use the installed library.
 
 # Makes the program ops_test, for the caller to link with torchcrop_fast; where GoogleTest is missing, says so instead.
 function(torchcrop_fast_add_ops_test)
