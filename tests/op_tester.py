@@ -51,9 +51,9 @@ def _overlapping(shape: Shape) -> tuple[Shape, View]:
     return (sum(shape) + 1,), lambda base: base.as_strided(shape, (1,) * len(shape))
 
 
-def _meaningless(shape: Shape) -> tuple[Shape, View]:
+def _meaningless(shape: Shape, stride: int = 2**59) -> tuple[Shape, View]:
     def view(base: Tensor) -> Tensor:
-        strides = [2**59 + d if shape[d] == 1 else stride for d, stride in enumerate(base.stride())]
+        strides = [stride + d if shape[d] == 1 else of_base for d, of_base in enumerate(base.stride())]
         return base.as_strided(shape, strides)
 
     return shape, view
@@ -71,6 +71,7 @@ LAYOUTS: dict[str, Callable[[Shape], tuple[Shape, View]]] = {
     "expanded_last": _expanded_last,
     "overlapping": _overlapping,
     "meaningless": _meaningless,  # strides of dimensions of one element
+    "meaningless_small": functools.partial(_meaningless, stride=0),
 }
 # Those where each element has memory of its own, and so can be written; all but the first leave gaps or change order.
 OUT_LAYOUTS = ("contiguous", "sliced", "stepped", "permuted", "meaningless")

@@ -162,3 +162,12 @@ def test_a_view_needs_only_the_bytes_up_to_its_last_element():
 def test_both_builds_leave_overflow_undefined():
     """So that sanitizers see in one what the other does: Python's own flags would define it in setup.py's."""
     assert "-fno-wrapv" in _build_info.FLAGS.split()
+
+
+@pytest.mark.parametrize("strides", [(4, 1, 1), (4, 4, 1), (4, 2, 1), (4, 9, 1), (4, 0, 1), (4, 2**59, 1)])
+def test_strides_that_mean_nothing_lead_where_they_lead_torch(strides):
+    """Of a dimension of one element: contiguous by torch's rule, whatever it is."""
+    input = torch.rand(16).as_strided((4, 1, 4), strides)
+    for pad in ((0, -1), (0, -1, 0, 0, -1, -1), (-1, 2), (0, 0, 0, 1)):
+        result, expected = functional.pad(input, pad), F.pad(input, pad)
+        assert (result.stride(), result.tolist()) == (expected.stride(), expected.tolist())

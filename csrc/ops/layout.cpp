@@ -90,7 +90,7 @@ Strides<Int> strides_of(const at::Tensor& input, const Pad<Int>& op, const Check
     if (is_dense(checked.sizes, strides)) {
       return {strides.begin(), strides.end()};
     }
-    if (input.is_contiguous() && std::is_sorted(strides.rbegin(), strides.rend())) {  // the same in less time
+    if (strides == dense_strides<Int>(input.sizes(), at::MemoryFormat::Contiguous)) {  // the same in less time
       return dense_strides<Int>(checked.sizes, at::MemoryFormat::Contiguous);
     }
     const auto inferred = at::infer_dense_strides(checked.sizes, strides);
