@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchcrop_fast.bench import command
 
 from torchcrop_fast import Crop2d, _demo
 from torchcrop_fast.__main__ import main
 from torchcrop_fast._files import write_whole
-from torchcrop_fast.bench import command
 
 # Runs with less address space than a call asks for.
 SCARCE = """
