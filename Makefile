@@ -14,9 +14,10 @@ BUILT := build/.built
 SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 OTHER_VENV := .venv-torch-$(TORCH)
 DEPLOY := build/deploy
+CMAKE := $(firstword $(wildcard $(BIN)/cmake) cmake)
 
 .PHONY: FORCE help install demo example-deploy wheel bench test test-all test-emulation test-reliability lint lock format
-.PHONY: check-torch clean
+.PHONY: check-torch check-cpp test-matrix clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
@@ -108,6 +109,19 @@ check-torch:  ## build against another torch and verify there, as in make check-
 	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --no-build-isolation --no-deps --force-reinstall .
 	@cd $(OTHER_VENV) && bin/python -m torchcrop_fast info && bin/python -m torchcrop_fast verify
+
+check-cpp: check-torch  ## the same, and the C++ suite (it needs GoogleTest)
+	@rm -rf build/suite-$(TORCH)
+	@$(CMAKE) -S tests/cpp/installed -B build/suite-$(TORCH) -DCMAKE_PREFIX_PATH="$$(cd $(OTHER_VENV) && \
+	    bin/python -c 'import torchcrop_fast; print(torchcrop_fast.cmake_prefix_path)')" >/dev/null
+	@$(CMAKE) --build build/suite-$(TORCH) --parallel 2 >/dev/null
+	@build/suite-$(TORCH)/ops_test --gtest_brief=1
+
+test-matrix:  ## all tests with two Pythons, the C++ suite with three torches, verify with all else: an hour
+	$(MAKE) test
+	$(MAKE) test PYTHON=python3.12 VENV=.venv-python3.12
+	for torch in 2.11.0 2.12.0 2.13.0; do $(MAKE) check-cpp TORCH=$$torch || exit; done
+	for python in 3.10 3.13; do $(MAKE) check-torch PYTHON=python$$python OTHER_VENV=.venv-python$$python || exit; done
 
 clean:  ## remove what was built, but not the virtual environments
 	rm -rf build *.egg-info torchcrop_fast/*.so torchcrop_fast/_build_info.py
