@@ -18,6 +18,9 @@ constexpr int64_t kHeight = 5, kWidth = 7;  // of images
 constexpr int64_t kSize[] = {4, 9};         // of windows: one side smaller, one larger
 const std::vector<double> kMean = {0.5, 0.25, 0.75}, kStd = {0.5, 2, 0.125};
 
+at::Tensor images() { return at::zeros({2, 3, kHeight, kWidth}); }
+at::Tensor offsets() { return at::zeros({2, 2}, at::kLong); }
+
 // A case's offsets and flip as a user gives them, and in full.
 struct Places {
   at::Tensor offsets;              // (N, D), or (N, K, D)
@@ -167,6 +170,14 @@ TEST_F(CropAtTest, RunsUnderInferenceMode) {
   }
 }
 
+TEST_F(CropAtTest, NothingIsRecordedWithoutGradMode) {
+  const auto input = images().requires_grad_();
+  const at::NoGradGuard guard;
+  EXPECT_FALSE(tcf::pad(input, {1, 1}).requires_grad());
+  EXPECT_FALSE(tcf::crop_at(input, offsets(), kSize).requires_grad());
+  EXPECT_FALSE(tcf::crop_mirror_normalize(input, offsets(), kSize, kMean, kStd).requires_grad());
+}
+
 TEST_F(CropAtTest, OfNothingIsNothing) {
   const auto no_images = at::empty({0, 3, kHeight, kWidth}).requires_grad_();
   const auto no_places = at::empty({0, 2}, at::kLong);
@@ -267,9 +278,6 @@ TEST_F(NormalizeTest, DefaultPlaceIsTheCenter) {
   const auto factors = (1 / a_channel(kStd)).unsqueeze(0).expand({2, 3, 4, kWidth});
   EXPECT_TRUE(close_to(leaf.grad(), at::constant_pad_nd(factors, {0, 0, 0, 1}), at::kFloat));
 }
-
-at::Tensor images() { return at::zeros({2, 3, kHeight, kWidth}); }
-at::Tensor offsets() { return at::zeros({2, 2}, at::kLong); }
 
 const Refusal kCropAtRefusals[] = {
     {"ZeroSize", "crop_at: size must contain positive ints, got [4, 0]",
