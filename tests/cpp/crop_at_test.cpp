@@ -90,6 +90,13 @@ TEST_P(CropAt, ShowsWhatLoopsShowInEveryLayout) {
   check(at::rand({1, 3, kHeight, 1}, at::kDouble).expand({2, 3, kHeight, kWidth}));
 }
 
+TEST_P(CropAt, KeepsTheMemoryFormat) {
+  const auto input = at::rand({2, kHeight, kWidth, 3}).permute({0, 3, 1, 2});
+  const auto result = tcf::crop_at(input, places.offsets, kSize, places.flip, mode);
+  const auto images = result.dim() == 5 ? result.flatten(0, 1) : result;
+  EXPECT_TRUE(images.is_contiguous(at::MemoryFormat::ChannelsLast)) << result.strides();
+}
+
 TEST_P(CropAt, TakesOneToThreeDimensions) {
   const std::vector<int64_t> all = {3, kHeight, kWidth}, sizes = {4, 2, 9};
   for (const int64_t dims : {1, 2, 3}) {
