@@ -20,7 +20,7 @@ namespace torchcrop_fast {
 //         Negative entries crop. The crop happens before the padding, but with "reflect" and "replicate" after it.
 // mode:   what the border holds: "constant" (value), "reflect" (each entry less than the dimension's size),
 //         "replicate" or "circular" (each entry at most what the crop leaves of the dimension).
-// value:  what a constant border holds, zero bits if not given. It must fit input's dtype wherever something is padded.
+// value:  what a constant border holds, 0 if not given. It must fit input's dtype wherever something is padded.
 //         With another mode none or 0.
 //
 // Returns a new tensor that never shares memory with input; its strides are those that torch's pad gives.
