@@ -86,7 +86,7 @@ def copy_sources(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         shutil.copy2(ROOT / file, folder)
     made = shutil.ignore_patterns("*.so", "_build_info.py", "__pycache__")
-    for part in ("csrc", "torchcrop_fast", "bench"):
+    for part in ("csrc", "cmake", "torchcrop_fast", "bench"):
         shutil.copytree(ROOT / part, folder / part, ignore=made)
 
 
