@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.compiler import is_dynamo_compiling
+from torch.fx._symbolic_trace import is_fx_symbolic_tracing
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from torchcrop_fast import _C, _check, _eager, _scripted
@@ -258,11 +259,12 @@ def random_offsets(
         >>> crop_at(images, offsets, (28, 28)).shape, crop_at(masks, offsets, (28, 28)).shape
         (torch.Size([8, 3, 28, 28]), torch.Size([8, 1, 28, 28]))
     """
-    given = [n, input_size, size, padding]
-    given += [entry for entries in given if isinstance(entries, (list, tuple)) for entry in entries]
-    if any(isinstance(entry, torch.fx.Proxy) for entry in given):  # has_torch_function() would heed modes, too
-        options: dict[str, Any] = {"padding": padding, "generator": generator, "device": device}
-        return handle_torch_function(random_offsets, given, n, input_size, size, **options)
+    if is_fx_symbolic_tracing():  # has_torch_function() would heed modes, too
+        given = [n, input_size, size, padding]
+        given += [entry for entries in given if isinstance(entries, (list, tuple)) for entry in entries]
+        if any(isinstance(entry, torch.fx.Proxy) for entry in given):
+            options: dict[str, Any] = {"padding": padding, "generator": generator, "device": device}
+            return handle_torch_function(random_offsets, given, n, input_size, size, **options)
     input_sizes = _check.ints("random_offsets", "input_size", input_size)
     sizes = _check.ints("random_offsets", "size", size)
     if isinstance(padding, (list, tuple)):

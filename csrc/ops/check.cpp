@@ -403,12 +403,13 @@ Affine affine_of(at::ScalarType dtype, double mean, double std) {
 }
 
 size_t bytes_reached(const at::Tensor& tensor) {
-  if (tensor.numel() == 0) {
-    return 0;
-  }
+  const at::IntArrayRef sizes = tensor.sizes(), strides = tensor.strides();
   int64_t last = tensor.storage_offset();
-  for (int64_t d = 0; d < tensor.dim(); ++d) {
-    last += (tensor.sizes()[d] - 1) * tensor.strides()[d];
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    if (sizes[d] == 0) {
+      return 0;
+    }
+    last += (sizes[d] - 1) * strides[d];
   }
   return static_cast<size_t>(last + 1) * tensor.element_size();
 }

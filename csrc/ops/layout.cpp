@@ -32,6 +32,19 @@ bool is_dense(at::IntArrayRef sizes, at::IntArrayRef strides) {
   return true;
 }
 
+// Whether its strides are those of a new contiguous tensor, for dimensions of one element, too.
+bool has_usual_strides(const at::Tensor& tensor) {
+  const at::IntArrayRef sizes = tensor.sizes(), strides = tensor.strides();
+  int64_t expected = 1;
+  for (size_t d = sizes.size(); d-- > 0;) {
+    if (strides[d] != expected) {
+      return false;
+    }
+    expected *= std::max<int64_t>(sizes[d], 1);
+  }
+  return true;
+}
+
 int64_t at_least_1(int64_t size) { return std::max<int64_t>(size, 1); }
 c10::SymInt at_least_1(const c10::SymInt& size) { return size.max(1); }
 
@@ -90,7 +103,7 @@ Strides<Int> strides_of(const at::Tensor& input, const Pad<Int>& op, const Check
     if (is_dense(checked.sizes, strides)) {
       return {strides.begin(), strides.end()};
     }
-    if (strides == dense_strides<Int>(input.sizes(), at::MemoryFormat::Contiguous)) {  // the same in less time
+    if (has_usual_strides(input)) {  // the same in less time
       return dense_strides<Int>(checked.sizes, at::MemoryFormat::Contiguous);
     }
     const auto inferred = at::infer_dense_strides(checked.sizes, strides);
