@@ -149,25 +149,21 @@ def cgroup():
 
 
 def test_what_is_kept_leaves_room_in_a_cgroup(cgroup, fresh_python):
-    """Of 700 MB 300 are kept and 450 more are used: the system takes back what is kept, and kills nobody."""
+    """Of 700 MB one sixteenth is kept of 12 outputs, 372 MB in all, and 300 MB more are used: nobody is killed."""
     group, limit = cgroup
     code = """
         import os, sys, torch
-        from torchcrop_fast import functional, memory
         group, limit = sys.argv[1:]
         open(f"{group}/cgroup.procs", "w").write(str(os.getpid()))
         open(f"{group}/{limit}", "w").write(str(700 << 20))
-        print(memory.stats()["limit"])
-        memory.set_cache_limit(1 << 30)
+        from torchcrop_fast import functional, memory
         source = torch.ones(1, dtype=torch.uint8)
-        for _ in range(2):
-            functional.pad(source, (0, (300 << 20) - 1), value=7)
-        print(memory.stats()["cached_bytes"] >> 20)
-        used = bytearray(450 << 20)
-        again = functional.pad(source, (0, (100 << 20) - 1), value=5)
-        print(bool(again[1:].eq(5).all()), len(used) >> 20)
+        for size in range(20, 44, 2):
+            functional.pad(source, (0, (size << 20) - 1), value=7)
+        used = bytearray(300 << 20)
+        print(memory.stats()["limit"], memory.stats()["cached_bytes"], len(used) >> 20)
         open(f"{os.path.dirname(group)}/cgroup.procs", "w").write(str(os.getpid()))
         """
-    kept_limit, kept, same, used = fresh_python(code, str(group), limit).split()
-    assert int(kept_limit) == (700 << 20) // 16
-    assert (int(kept) >= 300, same, used) == (True, "True", "450")
+    told, kept, used = map(int, fresh_python(code, str(group), limit).split())
+    assert (told, used) == ((700 << 20) // 16, 300)
+    assert 20 << 20 <= kept <= told

@@ -192,9 +192,6 @@ class OutputCache final : public c10::Allocator {
 
   void keep(Block& block) {
     c10::profiledCPUMemoryReporter().Delete(block.data);
-    if (class_bytes(block.size_class) >= kMapped) {
-      madvise(block.data, class_bytes(block.size_class), MADV_FREE);  // the system may take back what it needs
-    }
     Blocks evicted;
     {
       const std::lock_guard lock(mutex_);
