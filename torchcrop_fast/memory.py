@@ -5,8 +5,8 @@ The limit on what is kept is one sixteenth of the memory that the process may us
 cgroups, or its address space), or what the environment variable ``TORCHCROP_FAST_CACHE`` says, in bytes; 0 turns the
 cache off. With the cache off, outputs over 32 MB still use huge pages. Tensors made before keep their blocks.
 
-Where memory runs out, what is kept is given back: an allocation on the CPU that fails, torch's own included, empties the
-cache and is tried once more.
+Where memory runs out, what is kept is given back: an allocation on the CPU that fails, torch's own included, empties
+the cache and is tried once more.
 
 >>> empty_cache()
 >>> stats()["cached_bytes"]
