@@ -47,9 +47,9 @@ demo: $(BUILT)  ## crop real digits, compare with nn.ZeroPad2d, write crop_demo.
 
 example-deploy: $(BUILT)  ## train, export, and run the model in a C++ program: two minutes
 	@test -f $(DEPLOY)/models/digits.pt2 || $(BIN)/python examples/deploy/export.py $(DEPLOY)/models
-	@$(BIN)/cmake -S examples/deploy -B $(DEPLOY)/program \
+	@$(CMAKE) -S examples/deploy -B $(DEPLOY)/program \
 	    -DCMAKE_PREFIX_PATH="$$($(BIN)/python -c 'import torchcrop_fast; print(torchcrop_fast.cmake_prefix_path)')" >/dev/null
-	@$(BIN)/cmake --build $(DEPLOY)/program >/dev/null
+	@$(CMAKE) --build $(DEPLOY)/program >/dev/null
 	$(DEPLOY)/program/deploy classify $(DEPLOY)/models/digits.pt $(DEPLOY)/models/*.p?m
 	$(DEPLOY)/program/deploy classify $(DEPLOY)/models/digits.pt2 $(DEPLOY)/models/*.p?m
 	$(DEPLOY)/program/deploy_unlinked --library torchcrop_fast/libtorchcrop_fast.so \
@@ -124,4 +124,4 @@ test-matrix:  ## all tests with two Pythons, the C++ suite with three torches, v
 	for python in 3.10 3.13; do $(MAKE) check-torch PYTHON=python$$python OTHER_VENV=.venv-python$$python || exit; done
 
 clean:  ## remove what was built, but not the virtual environments
-	rm -rf build *.egg-info torchcrop_fast/*.so torchcrop_fast/_build_info.py
+	rm -rf build dist *.egg-info torchcrop_fast/*.so torchcrop_fast/_build_info.py torchcrop_fast/include torchcrop_fast/share

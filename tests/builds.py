@@ -6,6 +6,7 @@ import sysconfig
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -42,6 +43,14 @@ def compiled(name: str, command: Sequence[str | Path]) -> Path:
             subprocess.run([*command, "-o", part], check=True)
             part.rename(built)
     return built
+
+
+def finish(*command: object, **options: Any) -> str:
+    """What a command prints, which has to end well."""
+    words = list(map(str, command))
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=1800, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def sanitized(source: str, *options: str) -> Path:

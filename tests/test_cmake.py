@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builds import BUILDS, ROOT
+from builds import BUILDS, ROOT, finish
 from filelock import FileLock
 
 import torchcrop_fast
@@ -19,15 +19,9 @@ CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).par
 LEFT_OUT = "ops_test is left out: there is no GoogleTest (Debian: libgtest-dev)"
 
 
-def run(*command: object) -> str:
-    process = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=1800)
-    assert process.returncode == 0, process.stdout + process.stderr
-    return process.stdout
-
-
 def configure(build: Path, *options: str) -> tuple[dict[str, dict[str, str]], str]:
     """For each target how each source, named from the root, is compiled; and what CMake tells."""
-    told = run(CMAKE, "-S", ROOT, "-B", build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options)
+    told = finish(CMAKE, "-S", ROOT, "-B", build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options)
     commands: dict[str, dict[str, str]] = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         target = re.search(r"CMakeFiles/(\w+)\.dir/", entry["output"])[1]
@@ -85,8 +79,8 @@ def test_kernels_pass_their_tests_without_torch(tmp_path):
     emulated = targets.get("torchcrop_fast_emulated_kernels", {})
     assert set(emulated) == {f"csrc/kernels/{path.name}" for path in (ROOT / "csrc/kernels").glob("*.cu")}
 
-    run(CMAKE, "--build", tmp_path, "--parallel", "2")
-    told = run(Path(CMAKE).with_name("ctest"), "--test-dir", tmp_path, "--parallel", "2")
+    finish(CMAKE, "--build", tmp_path, "--parallel", "2")
+    told = finish(Path(CMAKE).with_name("ctest"), "--test-dir", tmp_path, "--parallel", "2")
     assert set(re.findall(r"(\w+) \.+ +Passed", told)) == fuzzers
 
 
@@ -97,9 +91,9 @@ def ops_test() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         options = f"-DCMAKE_PREFIX_PATH={torchcrop_fast.cmake_prefix_path}", "-DCMAKE_COMPILE_WARNING_AS_ERROR=ON"
-        if LEFT_OUT in run(CMAKE, "-S", ROOT / "tests/cpp/installed", "-B", folder, *options):
+        if LEFT_OUT in finish(CMAKE, "-S", ROOT / "tests/cpp/installed", "-B", folder, *options):
             pytest.skip(LEFT_OUT)
-        run(CMAKE, "--build", folder, "--target", "ops_test", "--parallel", 2)
+        finish(CMAKE, "--build", folder, "--target", "ops_test", "--parallel", 2)
     return folder / "ops_test"
 
 
@@ -108,7 +102,7 @@ def test_cpp_suite_passes(ops_test, monkeypatch, capability):
     monkeypatch.delenv("TORCHCROP_FAST_CPU_CAPABILITY", raising=False)
     if capability:
         monkeypatch.setenv("TORCHCROP_FAST_CPU_CAPABILITY", capability)
-    told = run(ops_test, "--gtest_brief=1")
+    told = finish(ops_test, "--gtest_brief=1")
     assert int(re.search(r"\[  PASSED  \] (\d+) tests", told)[1]) > 400
     assert not re.search("SKIPPED|DISABLED", told)
 
@@ -117,7 +111,7 @@ def test_cpp_suite_calls_every_public_function(ops_test):
     headers = (ROOT / "csrc/include/torchcrop_fast").glob("*.h")
     text = "\n".join(header.read_text() for header in headers)
     declared = set(re.findall(r"^TORCHCROP_FAST_API [^(]*?(\w+)\(", text, re.MULTILINE))
-    called = re.findall(r" U torchcrop_fast::(\w+)", run("nm", "--demangle", "--undefined-only", ops_test))
+    called = re.findall(r" U torchcrop_fast::(\w+)", finish("nm", "--demangle", "--undefined-only", ops_test))
     assert len(declared) > 10
     assert set(called) == declared
 
@@ -126,9 +120,9 @@ def test_cpp_suite_calls_every_public_function(ops_test):
 def test_all_but_the_suite_is_built_without_google_test(tmp_path, project, target):
     prefix = f"-DCMAKE_PREFIX_PATH={torchcrop_fast.cmake_prefix_path}"
     options = f"-DPython3_EXECUTABLE={sys.executable}", prefix, "-DCMAKE_DISABLE_FIND_PACKAGE_GTest=ON"
-    told = run(CMAKE, "-S", ROOT / project, "-B", tmp_path, *options)
+    told = finish(CMAKE, "-S", ROOT / project, "-B", tmp_path, *options)
     assert told.count(LEFT_OUT) == 1
-    targets = run(CMAKE, "--build", tmp_path, "--target", "help")
+    targets = finish(CMAKE, "--build", tmp_path, "--target", "help")
     assert target in targets
     assert "ops_test" not in targets
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builds import BUILDS, ROOT
+from builds import BUILDS, ROOT, finish
 from filelock import FileLock
 from test_cmake import CMAKE
 
@@ -17,11 +17,6 @@ import torchcrop_fast
 from torchcrop_fast import _library
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def finish(*command: object) -> None:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")

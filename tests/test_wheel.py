@@ -12,17 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from builds import BUILDS, ROOT
+from builds import BUILDS, ROOT, finish
 from filelock import FileLock
 from test_cmake import CMAKE
 
 TORCH_MINOR = ".".join(torch.__version__.split(".")[:2])
-
-
-def finish(*command: object, **options: object) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="session")

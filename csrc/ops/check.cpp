@@ -397,9 +397,10 @@ Checked<Int> check(const at::Tensor& input, const CropMirrorNormalize<Int>& op) 
   template Checked<c10::SymInt> check(const at::Tensor&, const Op<c10::SymInt>&);
 TORCHCROP_FAST_FOR_EACH_OP(INSTANTIATE)
 
+double unit_of(at::ScalarType dtype) { return dtype == at::kByte ? 255 : 1; }
+
 Affine affine_of(at::ScalarType dtype, double mean, double std) {
-  const double unit = dtype == at::kByte ? 255 : 1;
-  return {static_cast<float>(1 / (unit * std)), static_cast<float>(-mean / std)};
+  return {static_cast<float>(1 / (unit_of(dtype) * std)), static_cast<float>(-mean / std)};
 }
 
 size_t bytes_reached(const at::Tensor& tensor) {

@@ -30,6 +30,9 @@ Checked<Int> check(const at::Tensor& grad, const CropAtAdjoint<Int>& op);
 template <class Int>
 Checked<Int> check(const at::Tensor& input, const CropMirrorNormalize<Int>& op);
 
+// What a pixel of this dtype is divided by before it is normalized.
+double unit_of(at::ScalarType dtype);
+
 // What normalizes a pixel x of this dtype: x * scale + bias.
 struct Affine {
   float scale;

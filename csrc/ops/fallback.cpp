@@ -235,7 +235,7 @@ at::Tensor fall_back(const at::Tensor& input, const CropMirrorNormalize<int64_t>
   const auto cropped = [&](const at::Tensor& tensor, const at::Scalar& fill) {
     return run(tensor, CropAt<int64_t>{offsets, op.size, op.flip, op.padding_mode, fill});
   };
-  const double unit = input.scalar_type() == at::kByte ? 255 : 1;
+  const double unit = unit_of(input.scalar_type());
   const auto normalized = [&](const at::Tensor& pixels) {
     return (pixels.to(at::kFloat) / unit - one_a_channel(op.mean, device)) / one_a_channel(op.std, device);
   };

@@ -256,7 +256,7 @@ Normalization::Normalization(
   windows.in_type = pixel_type(input.scalar_type());
   windows.out_type = pixel_type(out.scalar_type());
   const auto channels = static_cast<size_t>(images.size(1));
-  const double unit = input.scalar_type() == at::kByte ? 255 : 1;
+  const double unit = unit_of(input.scalar_type());
   numbers_.resize(3 * channels);
   for (size_t c = 0; c < channels; ++c) {
     const double fill = op.fill.size() == 1 ? op.fill[0] : op.fill[c];

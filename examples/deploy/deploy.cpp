@@ -33,28 +33,26 @@ void require_file(const std::string& path) {
   }
 }
 
-torch::jit::Module load_scripted(const std::string& path) {
+// What load() makes of a file, or a sentence that says why it can't. what: the kind of model that it loads.
+template <class Load>
+auto load_model(const std::string& path, const std::string& what, const Load& load) {
   require_file(path);
   try {
-    return torch::jit::load(path);
+    return load();
   } catch (const std::exception& error) {
     if (std::strstr(error.what(), "torchcrop_fast::")) {
       throw std::runtime_error(path + kNeedsOps);
     }
-    throw std::runtime_error(path + " is no scripted model that this torch loads");
+    throw std::runtime_error(path + " is no " + what + " model that this torch loads");
   }
 }
 
+torch::jit::Module load_scripted(const std::string& path) {
+  return load_model(path, "scripted", [&] { return torch::jit::load(path); });
+}
+
 torch::inductor::AOTIModelPackageLoader load_compiled(const std::string& path) {
-  require_file(path);
-  try {
-    return torch::inductor::AOTIModelPackageLoader(path);
-  } catch (const std::exception& error) {
-    if (std::strstr(error.what(), "torchcrop_fast::")) {
-      throw std::runtime_error(path + kNeedsOps);
-    }
-    throw std::runtime_error(path + " is no compiled model that this torch loads");
-  }
+  return load_model(path, "compiled", [&] { return torch::inductor::AOTIModelPackageLoader(path); });
 }
 
 // A binary PGM or PPM as uint8 (1, H, W, 1); colors are averaged.
