@@ -11,6 +11,7 @@
 #include <torch/csrc/utils/object_ptr.h>
 #include <torchcrop_fast/memory.h>
 #include <torchcrop_fast/ops.h>
+#include <torchcrop_fast/override.h>
 
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <c10/util/SmallVector.h>
@@ -309,6 +310,32 @@ PyObject* cpu_capability(PyObject*, PyObject*) {
   END_HANDLE_TH_ERRORS
 }
 
+constexpr char kOverride[] = "torchcrop_fast.PadOverride";  // the capsule's name
+
+// override_torch_pad(): a capsule, for remove_override()
+PyObject* override_torch_pad(PyObject*, PyObject*) {
+  HANDLE_TH_ERRORS
+  auto override = std::make_unique<torchcrop_fast::PadOverride>(torchcrop_fast::override_torch_pad());
+  PyObject* const capsule = PyCapsule_New(override.get(), kOverride, [](PyObject* object) {
+    delete static_cast<torchcrop_fast::PadOverride*>(PyCapsule_GetPointer(object, kOverride));
+  });
+  if (capsule) {
+    override.release();
+  }
+  return capsule;
+  END_HANDLE_TH_ERRORS
+}
+
+// remove_override(capsule)
+PyObject* remove_override(PyObject*, PyObject* capsule) {
+  const auto* const override = static_cast<torchcrop_fast::PadOverride*>(PyCapsule_GetPointer(capsule, kOverride));
+  if (!override) {
+    return nullptr;
+  }
+  override->remove();
+  Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {
     {"pad", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pad)), METH_FASTCALL, nullptr},
     {"crop", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop)), METH_FASTCALL, nullptr},
@@ -319,6 +346,8 @@ PyMethodDef methods[] = {
     {"memory_stats", memory_stats, METH_NOARGS, nullptr},
     {"empty_cache", empty_cache, METH_NOARGS, nullptr},
     {"set_cache_limit", set_cache_limit, METH_O, nullptr},
+    {"override_torch_pad", override_torch_pad, METH_NOARGS, nullptr},
+    {"remove_override", remove_override, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

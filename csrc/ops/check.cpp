@@ -403,6 +403,10 @@ Affine affine_of(at::ScalarType dtype, double mean, double std) {
   return {static_cast<float>(1 / (unit_of(dtype) * std)), static_cast<float>(-mean / std)};
 }
 
+bool torch_repeats(at::ScalarType dtype) {
+  return dtype == at::kComplexFloat || dtype == at::kComplexDouble || dtype == at::kDouble || is_pixel_float(dtype);
+}
+
 size_t bytes_reached(const at::Tensor& tensor) {
   const at::IntArrayRef sizes = tensor.sizes(), strides = tensor.strides();
   int64_t last = tensor.storage_offset();

@@ -40,6 +40,9 @@ struct Affine {
 };
 Affine affine_of(at::ScalarType dtype, double mean, double std);
 
+// Whether torch's own pad repeats elements of this dtype at a border, on every device.
+bool torch_repeats(at::ScalarType dtype);
+
 // The bytes that a storage must have for all the tensor's elements.
 size_t bytes_reached(const at::Tensor& tensor);
 

@@ -73,11 +73,8 @@ c10::List<std::optional<at::Tensor>> padded_indexes(
 bool aten_repeats(const at::Tensor& input, at::IntArrayRef pad, at::IntArrayRef sizes, Border border) {
   const auto entries = static_cast<int64_t>(pad.size());
   const int64_t dims = input.dim() - entries / 2;  // in front of those that are padded
-  const auto dtype = input.scalar_type();
-  const bool has_dtype = dtype == at::kFloat || dtype == at::kDouble || dtype == at::kHalf || dtype == at::kBFloat16 ||
-                         dtype == at::kComplexFloat || dtype == at::kComplexDouble;
   return entries >= 2 && entries <= 6 && (dims == 1 || dims == 2) && input.numel() > 0 &&
-         c10::multiply_integers(sizes) > 0 && (has_dtype || border == Border::kCircular);
+         c10::multiply_integers(sizes) > 0 && (torch_repeats(input.scalar_type()) || border == Border::kCircular);
 }
 
 at::Tensor fall_back(const at::Tensor& input, const Pad<int64_t>& op) {

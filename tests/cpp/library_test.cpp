@@ -2,8 +2,10 @@
 // process.
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <torch/library.h>
 #include <torchcrop_fast/memory.h>
 #include <torchcrop_fast/ops.h>
+#include <torchcrop_fast/override.h>
 
 #include <cstdlib>
 #include <thread>
@@ -159,6 +161,59 @@ TEST_F(ThreadsTest, LargePadsAreTorchs) {
     EXPECT_TRUE(same(tcf::pad(large, {1, 1}, "constant", threads), at::constant_pad_nd(large, {1, 1}, threads)));
     EXPECT_TRUE(same(tcf::crop(large, {1, 1}), large.narrow(0, 1, large.size(0) - 2)));
   }
+}
+
+// Whether our kernels run torch's own pads.
+bool overridden() {
+  const auto outputs = [] { return tcf::memory_stats().hits + tcf::memory_stats().misses; };
+  const auto before = outputs();
+  at::constant_pad_nd(at::ones({100}), {1, 1});
+  return outputs() > before;
+}
+
+at::Tensor identity(const at::Tensor& input) { return input; }
+
+TEST(Override, IsOnUntilEachHandleIsRemoved) {
+  struct Counter : c10::WarningHandler {
+    void process(const c10::Warning&) override { ++warnings; }
+    int warnings = 0;
+  } counter;
+  const c10::WarningUtils::WarningHandlerGuard counts(&counter);
+  EXPECT_FALSE(overridden());
+  const auto first = tcf::override_torch_pad();
+  const auto second = tcf::override_torch_pad();
+  const auto copy = first;
+  EXPECT_EQ(counter.warnings, 0);
+  EXPECT_TRUE(overridden());
+  first.remove();
+  copy.remove();
+  EXPECT_TRUE(overridden());
+  second.remove();
+  EXPECT_FALSE(overridden());
+  // torch warns of overridden kernels once: still of the first that isn't ours.
+  torch::Library others(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
+  others.impl("relu", TORCH_FN(identity));
+  EXPECT_EQ(counter.warnings, 1);
+}
+
+TEST(Override, GivesTorchsValuesGradientsAndErrors) {
+  const auto results = [] {
+    const auto leaf = at::arange(24, at::kFloat).view({2, 3, 4}).requires_grad_();
+    const auto padded =
+        at::replication_pad1d(at::reflection_pad1d(at::constant_pad_nd(leaf, {-1, 2}, 7), {2, 1}), {1, 2});
+    padded.square().sum().backward();
+    return std::pair(padded.detach(), leaf.grad());
+  };
+  const auto wrong = [] { at::reflection_pad1d(at::ones({2, 3}), {3, 0}); };
+  const auto expected = results();
+  const auto text = refusal(wrong);
+  const auto override = tcf::override_torch_pad();
+  const auto found = results();
+  EXPECT_TRUE(same(found.first, expected.first));
+  EXPECT_TRUE(same(found.second, expected.second));
+  EXPECT_EQ(refusal(wrong), text);
+  EXPECT_NE(text, "");
+  override.remove();
 }
 
 TEST(Library, UsesTheVectorInstructionsOfTheCpuOrThoseAskedFor) {
