@@ -172,10 +172,6 @@ LAYERS = [
 ]
 
 
-# Those whose borders ATen's pad cannot repeat in an example of four dimensions: their graphs hold our op.
-OUR_OP_IN_GRAPHS = (tcf.ReflectionPad1d, tcf.ReplicationPad1d, tcf.CircularPad1d)
-
-
 class Program(nn.Module):
     """A module around a function or a layer, as torch.jit.save, torch.jit.freeze and torch.export want one."""
 

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from torchcrop_fast import functional
 
-pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental"),
+    pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex"),
+]
 
 DTYPES = (torch.float32, torch.uint8, torch.bool, torch.int64, torch.bfloat16, torch.float16, torch.complex64)
 VALUES = (None, None, 0, 1, -1, 0.5, 255, 256, -129, 2**40, True, 1e300, float("nan"), float("inf"), 1 - 2j)
@@ -42,7 +45,7 @@ def outcome(call: Callable[[Tensor], Tensor], input: Tensor) -> Tensor | str:
     try:
         return call(input)
     except Exception as error:
-        texts = [line[line.index("pad: ") :] for line in str(error).splitlines() if "pad: " in line]
+        texts = [line[line.index("pad: ") :].rstrip("'\")") for line in str(error).splitlines() if "pad: " in line]
         return (texts or [f"{type(error).__name__}: {error}"])[0]
 
 

@@ -484,7 +484,7 @@ def test_what_a_border_cannot_repeat_in_torchscript_and_graphs(
     with pytest.raises(RuntimeError, match=re.escape(text)):
         torch.jit.script(pad)(torch.ones(shape), list(entries), mode)
     with raises_exactly(RuntimeError, text):  # what torch.compile traces
-        _traced.pad(torch.ones(shape), list(entries), mode, None, None)
+        _traced.pad(torch.ones(shape), list(entries), mode)
     # Where nothing is left, or too little to wrap around once, torch's circular pad may return memory as it finds it.
     if text.endswith((WRAP.format(0), WRAP.format(2))):
         return
@@ -500,7 +500,7 @@ def test_a_value_in_other_modes(mode: str, way: str) -> None:
         with raises_exactly(RuntimeError, text):
             pads_in_mode(way, input, [1, 2], mode, value)
         with raises_exactly(RuntimeError, text):
-            _traced.pad(input, [1, 2], mode, value, None)
+            _traced.pad(input, [1, 2], mode, value)
         with pytest.raises(RuntimeError, match=re.escape(text)):
             torch.jit.script(pad)(input, [1, 2], mode, value)
         assert reference_error(input, (1, 1), mode, value) is RuntimeError
@@ -520,7 +520,7 @@ def test_unknown_modes(mode: str, way: str) -> None:
     with raises_exactly(NotImplementedError, text):
         pads_in_mode(way, input, [1, 1], mode)
     with raises_exactly(NotImplementedError, text):
-        _traced.pad(input, [1, 1], mode, None, None)
+        _traced.pad(input, [1, 1], mode)
     with pytest.raises(RuntimeError, match=re.escape(text)):
         torch.jit.script(pad)(input, [1, 1], mode)
     assert reference_error(input, (1, 1), mode) is NotImplementedError

@@ -188,7 +188,7 @@ def test_entries_and_values_that_change_need_no_graph_each():
     for value in (1, 2, 3, 255):
         assert compiled(torch.zeros(1, dtype=torch.uint8), (1, 0), "constant", value).tolist() == [value, 0]
     for value in (256, -1):
-        with pytest.raises(RuntimeError, match=f"^pad: value must fit dtype uint8, got {value}$"):
+        with pytest.raises(RuntimeError, match=f"pad: value must fit dtype uint8, got {value}"):
             compiled(torch.zeros(1, dtype=torch.uint8), (1, 0), "constant", value)
 
 
@@ -240,7 +240,7 @@ def test_values_fit_in_graphs_where_they_fit_in_eager(dtype):
     x = torch.empty(0, dtype=dtype)
     for value in LIMITS:
         eager = outcome(lambda value: functional.pad(x, (1, 0), value=value))
-        assert outcome(lambda value: _traced.pad(x, [1, 0], "constant", value, None)) == eager
+        assert outcome(lambda value: _traced.pad(x, [1, 0], "constant", value)) == eager
 
 
 @pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
@@ -251,7 +251,7 @@ def test_what_graphs_run_has_the_strides_of_eager(mode):
     for case in cases:
         torch.default_generator.manual_seed(0)
         call = case.call()
-        assert_same(_traced.pad(call.input, list(case.pad), mode, case.value, None), call.expected)
+        assert_same(_traced.pad(call.input, list(case.pad), mode, case.value), call.expected)
 
 
 def random_case(rng: random.Random) -> Case:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.compiler import is_compiling, is_dynamo_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling, is_exporting
 from torch.overrides import handle_torch_function, has_torch_function
 
 from torchcrop_fast import _check, _scripted, _traced
@@ -56,8 +56,9 @@ def crop(function: _Function, input: Tensor, cropping: Sequence[int], out: Tenso
 
 
 def _pad(function: str, input: Tensor, pad: list[int], mode: str, value: complex | None, out: Tensor | None) -> Tensor:
-    if is_compiling():  # an export that runs Python as it is
-        return _traced.pad(input, pad, mode, value, out)
+    if is_compiling():
+        padded: Tensor = (_traced.pad if is_exporting() else torch.ops.torchcrop_fast.pad)(input, pad, mode, value)
+        return padded if out is None else _traced.copy_to(out, padded)
     if not any(isinstance(entry, Tensor) for entry in pad) or not torch._C._is_tracing():
         return _scripted.pad(input, pad, mode, value, out)
     # Sizes that a trace records: the op cannot take such entries, ATen's pad can.

@@ -212,5 +212,6 @@ def check_length(input: Tensor, pad: list[int]) -> None:
 
 
 def cannot_crop(dim: int, size: int, before: int, after: int) -> str:
-    """The op's text for a pad that takes more than there is, made only where it is raised: it needs plain sizes."""
-    return f"pad: cannot crop {max(-before, 0)} + {max(-after, 0)} elements from dim {dim} of size {size}"
+    """The op's text for a pad that takes more than there is, made where it is raised alone: symbols become numbers."""
+    taken_before, taken_after = int(max(-before, 0)), int(max(-after, 0))
+    return f"pad: cannot crop {taken_before} + {taken_after} elements from dim {dim} of size {int(size)}"

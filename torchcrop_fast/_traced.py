@@ -1,16 +1,24 @@
-"""What graphs get in place of pads and crops: ATen's ops, which fuse and need no library."""
+"""What graphs get in place of pads and crops: ATen's ops, which fuse and need no library.
+
+torch.compile first sees our op: what it followed through Python, its graph would check again at each call. What is made
+of the op here, as of torch's own composite ops, is what gets compiled. Exports call this as it is.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._C import DispatchKey
 from torch._prims_common import suggest_memory_format
-from torch.compiler import is_dynamo_compiling
+from torch.compiler import is_dynamo_compiling, is_exporting
 
 from torchcrop_fast._scripted import at_least_zero, cannot_crop, check_length
 
+_OP = torch.ops.torchcrop_fast.pad.default
 
-def pad(input: Tensor, pad: list[int], mode: str, value: complex | None, out: Tensor | None) -> Tensor:
-    """Pad, for functional.pad: slices for what is taken away, ATen's pad for what is added.
+
+@_OP.py_impl(DispatchKey.Autograd)
+def pad(input: Tensor, pad: list[int], mode: str = "constant", value: complex | None = None) -> Tensor:
+    """Pad, for the op: slices for what is taken away, ATen's pad for what is added.
 
     ATen's pad also gets the entries whose sign only a run will tell, and leaves graphs free of conditions on them.
     """
@@ -25,17 +33,18 @@ def pad(input: Tensor, pad: list[int], mode: str, value: complex | None, out: Te
         taken = at_least_zero(-pad[i]) + at_least_zero(-pad[i + 1])  # conditions on it hold for all right calls
         _check_sizes(input, input.dim() - 1 - i // 2, pad[i : i + 2], taken, mode)
     if mode == "constant":
-        padded = _fill(input, pad, cropping, added, 0 if value is None else value)
-    else:
-        padded = _repeat(input, pad, cropping, added, mode, value)
-    return padded if out is None else _copy_to(out, padded)
+        return _fill(input, pad, cropping, added, 0 if value is None else value)
+    return _repeat(input, pad, cropping, added, mode, value)
 
 
 def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], value: complex) -> Tensor:
     from torch.fx.experimental.symbolic_shapes import guard_or_true, statically_known_true
 
     window = _crop(input, cropping)
+    differentiates = torch.is_grad_enabled() and input.requires_grad
     if all(statically_known_true(entry <= 0) for entry in added):
+        if differentiates and not is_exporting():  # whose backward fuses, as that of slices does not
+            return torch.constant_pad_nd(input, pad)
         return window.clone()
     plain = _plain(input)
     dtype = plain.dtype
@@ -44,6 +53,8 @@ def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], 
             name = str(dtype).removeprefix("torch.")
             raise RuntimeError(f"pad: value must fit dtype {name}, got {_number(value)}")
         value = 0
+    if differentiates and not is_exporting():
+        return torch.constant_pad_nd(input, pad, value)
     if suggest_memory_format(_plain(window)) != suggest_memory_format(plain):  # of a window of few elements
         return torch.constant_pad_nd(input, pad, value)
     return torch.constant_pad_nd(window, added, value)
@@ -85,7 +96,7 @@ def _number(value: complex) -> str:
 def _repeat(
     input: Tensor, pad: list[int], cropping: list[int], added: list[int], mode: str, value: complex | None
 ) -> Tensor:
-    """The same where the border repeats elements. What ATen's pad doesn't take stays our op."""
+    """The same where the border repeats elements: by indexes, what ATen's pad doesn't take."""
     from torch.fx.experimental.symbolic_shapes import guard_or_false
 
     if value is not None and (isinstance(value, complex) or value != 0):
@@ -95,8 +106,7 @@ def _repeat(
     has_dtype = plain.dtype in _REPEATED_DTYPES or mode == "circular"
     has_dims = 1 <= padded <= 3 and 1 <= dims - padded <= 2
     if not has_dtype or not has_dims or any(guard_or_false(input.size(dim) == 0) for dim in range(dims)):
-        result: Tensor = torch.ops.torchcrop_fast.pad(input, pad, mode)
-        return result
+        return _repeat_by_index(plain, pad, mode)
     if mode == "circular":  # which wraps what a crop leaves
         return F.pad(_crop(input, cropping), added, mode)
     result = F.pad(input, added, mode)
@@ -109,6 +119,28 @@ def _repeat(
 _REPEATED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
 
 
+def _repeat_by_index(input: Tensor, pad: list[int], mode: str) -> Tensor:
+    """What a border shows, dimension by dimension."""
+    result = input
+    for i in range(0, len(pad), 2):
+        dim = input.dim() - 1 - i // 2
+        before, after = pad[i], pad[i + 1]
+        size = input.size(dim)
+        if isinstance(before, int) and isinstance(after, int) and before == after == 0:
+            continue
+        index = torch.arange(-before, size + after, device=input.device)
+        if mode == "replicate":
+            index = index.clamp(0, size - 1)
+        elif mode == "circular":  # wraps what a crop leaves
+            first, last = at_least_zero(-before), size - at_least_zero(-after)
+            index = (index - first).remainder(last - first) + first
+        else:
+            index = index.abs()
+            index = torch.minimum(index, 2 * (size - 1) - index)
+        result = result[(slice(None),) * dim + (index,)]
+    return result.clone(memory_format=suggest_memory_format(input))
+
+
 def _check_sizes(input: Tensor, dim: int, pad: list[int], taken: int, mode: str) -> None:
     """Raise where more is cropped or repeated than there is, if that is known now: if not, ATen will tell."""
     from torch.fx.experimental.symbolic_shapes import guard_or_false
@@ -118,18 +150,17 @@ def _check_sizes(input: Tensor, dim: int, pad: list[int], taken: int, mode: str)
     crops_last = mode in ("reflect", "replicate")
     if not crops_last and guard_or_false(left < 0):
         raise RuntimeError(cannot_crop(dim, size, before, after))
+    wrong = None
     if mode == "reflect" and any(guard_or_false(entry >= size) and entry > 0 for entry in pad):
-        raise RuntimeError(
-            f"pad: dim {dim} of size {size} cannot be reflected by ({before}, {after}): both must be less than its size"
-        )
+        wrong = "reflected", "both must be less than its size"
     if mode == "circular" and any(guard_or_false(entry > left) and entry > 0 for entry in pad):
-        raise RuntimeError(
-            f"pad: dim {dim} of size {size} cannot be wrapped by ({before}, {after}): both must be at most the {left}"
-            " elements to wrap"
-        )
+        wrong = "wrapped", f"both must be at most the {int(left)} elements to wrap"
     if mode == "replicate" and guard_or_false(size == 0) and any(entry > 0 for entry in pad):
+        wrong = "replicated", "it has no element to repeat"
+    if wrong is not None:
+        verb, reason = wrong
         raise RuntimeError(
-            f"pad: dim {dim} of size {size} cannot be replicated by ({before}, {after}): it has no element to repeat"
+            f"pad: dim {dim} of size {int(size)} cannot be {verb} by ({int(before)}, {int(after)}): {reason}"
         )
     if crops_last and guard_or_false(size + before + after < 0):
         raise RuntimeError(cannot_crop(dim, size, before, after))
@@ -145,7 +176,7 @@ def _crop(input: Tensor, cropping: list[int]) -> Tensor:
     return input
 
 
-def _copy_to(out: Tensor, padded: Tensor) -> Tensor:
+def copy_to(out: Tensor, padded: Tensor) -> Tensor:
     """Write to out in a graph. The errors are the op's."""
     if torch.is_grad_enabled() and (padded.requires_grad or out.requires_grad):
         raise RuntimeError("pad: out= does not support autograd, but input or out requires grad or has a tangent")

@@ -6,11 +6,12 @@ negative pad.
 """
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.compiler import is_dynamo_compiling
+from torch.compiler import is_dynamo_compiling, is_exporting
 from torch.fx._symbolic_trace import is_fx_symbolic_tracing
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
@@ -67,7 +68,19 @@ def pad(
         >>> pad(torch.tensor([1, 2, 3]), (2, 1), "reflect")
         tensor([3, 2, 1, 2, 3, 2])
     """
-    padded: Tensor = NotImplemented if is_dynamo_compiling() else _C.pad(input, pad, mode, value, out)
+    padded: Tensor = NotImplemented
+    if not is_dynamo_compiling():
+        padded = _C.pad(input, pad, mode, value, out)
+    elif (
+        out is None
+        and type(input) is Tensor
+        and type(pad) in (tuple, list)
+        and all(type(entry) is int for entry in pad)
+        and type(mode) is str
+        and type(value) in (NoneType, int, float)
+        and not is_exporting()
+    ):  # a short way, since what is decided in Python, a graph checks again at each call
+        padded = torch.ops.torchcrop_fast.pad(input, pad, mode, value)
     return padded if padded is not NotImplemented else _eager.pad(_pad, input, pad, mode, value, out)
 
 
@@ -104,6 +117,8 @@ def crop(input: Tensor, cropping: Sequence[int], *, out: Tensor | None = None, c
     cropped: Tensor = NotImplemented
     if copy is True and not is_dynamo_compiling():
         cropped = _C.crop(input, cropping, out)
+    elif copy is True and out is None and type(cropping) in (tuple, list) and all(type(c) is int for c in cropping):
+        return _pad(input, [-entry for entry in cropping])
     return cropped if cropped is not NotImplemented else _eager.crop(crop, input, cropping, out, copy)
 
 
