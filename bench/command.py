@@ -15,7 +15,7 @@ from torchcrop_fast import _info, memory
 from torchcrop_fast._files import write_whole
 from torchcrop_fast._progress import progress
 
-from . import center_crop, layers, per_sample, sweep, view
+from . import center_crop, compiled, layers, override, per_sample, sweep, view
 from .harness import LIMIT, LIMITS, OURS, Case, Timing, as_json, measure
 
 try:
@@ -25,9 +25,11 @@ except ImportError:
 
 FAMILIES: dict[str, ModuleType] = {
     "layers": layers,
+    "override": override,
     "center_crop": center_crop,
     "view": view,
     "per_sample": per_sample,
+    "compiled": compiled,
     "sweep": sweep,
 }
 

@@ -6,6 +6,7 @@ import random
 import statistics
 import timeit
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -35,6 +36,8 @@ class Case:
         exact: Whether the results must be equal bit for bit; else up to rounding.
         same_dtype: Whether they must be of one dtype: not where a peer lacks it.
         fill: Whether filling the output, by torch's ``fill_``, is timed as a second limit: for what reads little.
+        around: Gives what a contender's calls run within, by its name.
+        clock: What time is read from: for one thread's work ``time.thread_time``, which others' work disturbs less.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Case:
     exact: bool = True
     same_dtype: bool = True
     fill: bool = False
+    around: Callable[[str], AbstractContextManager[Any]] = nullcontext
+    clock: Callable[[], float] = timeit.default_timer
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def measure(
     case: Case,
     rounds: int,
     seconds: float,
-    timer: Callable[[Run], Timer] = timeit.Timer,
+    timer: Callable[[Run], Timer] | None = None,
     copy: Callable[[int], Run] = copy_of,
 ) -> dict[str, Timing]:
     """Compare the contenders' results, then time them in turn, round by round: A B C, C A B, and so on.
@@ -96,7 +101,7 @@ def measure(
         case: What to measure.
         rounds: How often each contender's turn comes.
         seconds: How long a turn lasts, at least; one call, where that takes longer.
-        timer: Makes what times a contender.
+        timer: Makes what times a contender. Default: timeit's, by the case's clock.
         copy: Makes the limit: a copy of as many bytes.
 
     Raises:
@@ -107,19 +112,22 @@ def measure(
     runs[LIMIT] = copy(max(case.bytes // 2, 1))
     if case.fill:
         runs[FILL] = partial(torch.empty_like(runs[OURS]()).fill_, 1)
+    timer = timer or partial(timeit.Timer, timer=case.clock)
     timers = {name: timer(run) for name, run in runs.items()}
     calls = {}
     for name, its_timer in timers.items():
-        its_timer.timeit(1)
-        calls[name] = max(1, math.ceil(seconds / max(min(its_timer.repeat(3, 1)), 1e-9)))
+        with case.around(name):
+            its_timer.timeit(1)
+            calls[name] = max(1, math.ceil(seconds / max(min(its_timer.repeat(3, 1)), 1e-9)))
     rounds_of: dict[str, list[float]] = {name: [] for name in runs}
     rng = random.Random(0)
     for _ in range(rounds):
         # Each finds in the caches what the one before left there: an untimed turn first, and an order drawn anew each
         # round, keep that from favoring anyone.
         for name in rng.sample(list(timers), len(timers)):
-            timers[name].timeit(calls[name])
-            rounds_of[name].append(timers[name].timeit(calls[name]) / calls[name] * 1e6)
+            with case.around(name):
+                timers[name].timeit(calls[name])
+                rounds_of[name].append(timers[name].timeit(calls[name]) / calls[name] * 1e6)
     return {name: Timing.of(firsts.get(name, math.nan), taken) for name, taken in rounds_of.items()}
 
 
@@ -135,9 +143,10 @@ def check(case: Case, runs: Mapping[str, Run]) -> dict[str, float]:
     expected = None
     firsts = {}
     for name in sorted(runs, key=lambda name: name == OURS):  # ours last: the others warm nothing up that it keeps
-        start = timeit.default_timer()
-        result = runs[name]()
-        firsts[name] = (timeit.default_timer() - start) * 1e6
+        with case.around(name):
+            start = timeit.default_timer()
+            result = runs[name]()
+            firsts[name] = (timeit.default_timer() - start) * 1e6
         if expected is None:
             expected = result.clone()
             continue

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from . import center_crop, layers, per_sample, sweep, view
+from . import center_crop, compiled, layers, override, per_sample, sweep, view
 from .harness import Case, check
 
 QUICK = not os.environ.get("BENCH_ALL")
-CASES = [case for family in (layers, center_crop, view, per_sample, sweep) for case in family.cases(QUICK)]
+CASES = [
+    case
+    for family in (layers, override, center_crop, view, per_sample, compiled, sweep)
+    for case in family.cases(QUICK)
+]
 
 
 @pytest.mark.parametrize("contender", ["ours", "reference"])
@@ -22,4 +26,6 @@ def test_case(benchmark: Any, case: Case, contender: str) -> None:
     runs = dict(case.make())
     check(case, runs)
     benchmark.group = f"{case.name}, {case.what}"
-    benchmark(list(runs.values())[0 if contender == "ours" else 1])
+    name = list(runs)[0 if contender == "ours" else 1]
+    with case.around(name):
+        benchmark(runs[name])

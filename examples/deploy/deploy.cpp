@@ -3,7 +3,8 @@
 //   deploy classify MODEL IMAGE...   prints the digit that each PGM or PPM image shows; MODEL is scripted (.pt) or
 //                                    compiled ahead of time (.pt2)
 //   deploy train NETWORK             takes one training step, behind a RandomCrop
-//   deploy compare DIRECTORY         times the crops of export.py, torch's and ours
+//   deploy compare DIRECTORY         times the crops of export.py, torch's and ours; linked with the library, torch's
+//                                    on our kernels, too
 //
 // Linked with torchcrop_fast::torchcrop_fast that is all. A program that isn't passes --library libtorchcrop_fast.so.
 #include <dlfcn.h>
@@ -19,6 +20,10 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#ifdef LINKED
+#include <torchcrop_fast/override.h>
+#endif
 
 namespace {
 
@@ -114,17 +119,41 @@ void train(const std::string& path) {
   std::printf("loss before and after one step: %.4f, %.4f\n", loss.item<double>(), loss_of().item<double>());
 }
 
+// A model, called as it is or with our kernels in torch's own pads.
+struct Contender {
+  torch::jit::Module model;
+  bool overrides = false;
+
+  at::Tensor operator()(const at::Tensor& input) { return model.forward({input}).toTensor(); }
+};
+
+// Calls use() with torch's pads on our kernels, if asked for.
+template <class Use>
+void call_overridden([[maybe_unused]] bool overrides, const Use& use) {
+#ifdef LINKED
+  if (overrides) {
+    const auto override = torchcrop_fast::override_torch_pad();
+    use();
+    override.remove();
+    return;
+  }
+#endif
+  use();
+}
+
 // Microseconds of a call, the median of `calls` for each model, which take turns.
-std::vector<double> time_calls(std::vector<torch::jit::Module>& models, const at::Tensor& input, int calls) {
-  std::vector<std::vector<double>> times(models.size());
+std::vector<double> time_calls(std::vector<Contender>& contenders, const at::Tensor& input, int calls) {
+  std::vector<std::vector<double>> times(contenders.size());
   for (int call = -10; call < calls; ++call) {  // the first ones warm up, and let TorchScript optimize
-    for (size_t i = 0; i < models.size(); ++i) {
-      const auto begin = std::chrono::steady_clock::now();
-      models[i].forward({input});
-      const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - begin;
-      if (call >= 0) {
-        times[i].push_back(time.count());
-      }
+    for (size_t i = 0; i < contenders.size(); ++i) {
+      call_overridden(contenders[i].overrides, [&] {
+        const auto begin = std::chrono::steady_clock::now();
+        contenders[i](input);
+        const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - begin;
+        if (call >= 0) {
+          times[i].push_back(time.count());
+        }
+      });
     }
   }
   std::vector<double> medians;
@@ -149,21 +178,28 @@ void compare(const std::string& directory) {
       {"crops of 32 images, 3 x 256 x 256", ".pt", at::rand({32, 3, 256, 256}), 100},
   };
   for (const Row& row : rows) {
-    std::vector<torch::jit::Module> models;
+    std::vector<Contender> contenders;
     for (const char* const name : {"four_zero_pads", "four_of_ours", "one_crop"}) {
-      models.push_back(load_scripted(directory + "/" + name + row.suffix));
+      contenders.push_back({load_scripted(directory + "/" + name + row.suffix)});
     }
-    const at::Tensor expected = models[0].forward({row.input}).toTensor();
-    for (torch::jit::Module& model : models) {
-      if (!at::equal(model.forward({row.input}).toTensor(), expected)) {
-        throw std::runtime_error("the models differ");
-      }
+#ifdef LINKED
+    contenders.push_back({load_scripted(directory + "/four_zero_pads" + row.suffix), /*overrides=*/true});
+#endif
+    const at::Tensor expected = contenders[0](row.input);
+    for (Contender& contender : contenders) {
+      call_overridden(contender.overrides, [&] {
+        if (!at::equal(contender(row.input), expected)) {
+          throw std::runtime_error("the models differ");
+        }
+      });
     }
-    const auto medians = time_calls(models, row.input, row.calls);
+    const auto medians = time_calls(contenders, row.input, row.calls);
     if (&row == rows) {
-      std::printf("milliseconds of 1,000 calls    four nn.ZeroPad2d  four of ours  one Crop2d\n");
+      std::printf("milliseconds of 1,000 calls        four nn.ZeroPad2d  four of ours  one Crop2d  ");
+      std::printf(medians.size() > 3 ? "nn.ZeroPad2d overridden\n" : "\n");
     }
-    std::printf("%-33s %13.1f %13.1f %11.1f\n", row.what, medians[0], medians[1], medians[2]);
+    std::printf("%-33s %18.1f %13.1f %11.1f", row.what, medians[0], medians[1], medians[2]);
+    std::printf(medians.size() > 3 ? " %24.1f\n" : "\n", medians.back());
   }
 }
 
