@@ -105,7 +105,11 @@ def _repeat(
     plain = _plain(input)
     has_dtype = plain.dtype in _REPEATED_DTYPES or mode == "circular"
     has_dims = 1 <= padded <= 3 and 1 <= dims - padded <= 2
-    if not has_dtype or not has_dims or any(guard_or_false(input.size(dim) == 0) for dim in range(dims)):
+    is_empty = any(guard_or_false(input.size(dim) == 0) for dim in range(dims))
+    if isinstance(input, tuple(UNREPEATED)):
+        result: Tensor = _OP._op_dk(DispatchKey.Autograd, input, pad, mode)
+        return result
+    if not has_dtype or not has_dims or is_empty:
         return _repeat_by_index(plain, pad, mode)
     if mode == "circular":  # which wraps what a crop leaves
         return F.pad(_crop(input, cropping), added, mode)
@@ -115,6 +119,8 @@ def _repeat(
     return _crop(result, cropping).clone(memory_format=suggest_memory_format(plain))
 
 
+# Kinds of tensors that ATen's pad repeats nothing of.
+UNREPEATED: list[type[Tensor]] = []
 # Those that ATen's pad repeats on every device.
 _REPEATED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
 

@@ -29,14 +29,14 @@ at::Tensor center_offsets(int64_t images, at::IntArrayRef image_size, at::IntArr
   return at::stack(starts, 1);
 }
 
-// A number for each channel, (C, 1, 1), in float32: in such ops, too.
-at::Tensor one_a_channel(at::ArrayRef<double> numbers, const at::Device& device) {
-  const auto options = at::TensorOptions(device).dtype(at::kFloat);
+// A number for each channel, (C, 1, 1), in float32: in such ops, too. Of the kind of `like`, since a DTensor takes no
+// plain tensor beside it.
+at::Tensor one_a_channel(at::ArrayRef<double> numbers, const at::Tensor& like) {
   std::vector<at::Tensor> channels;
   for (const double number : numbers) {
-    channels.push_back(at::full({1, 1, 1}, number, options));
+    channels.push_back(like.new_full({1, 1, 1}, number, at::kFloat));
   }
-  return channels.empty() ? at::full({0, 1, 1}, 0, options) : at::cat(channels);
+  return channels.empty() ? like.new_full({0, 1, 1}, 0, at::kFloat) : at::cat(channels);
 }
 
 // Where a border that repeats elements shows indexes of any value: in [0, size).
@@ -234,12 +234,12 @@ at::Tensor fall_back(const at::Tensor& input, const CropMirrorNormalize<int64_t>
   };
   const double unit = unit_of(input.scalar_type());
   const auto normalized = [&](const at::Tensor& pixels) {
-    return (pixels.to(at::kFloat) / unit - one_a_channel(op.mean, device)) / one_a_channel(op.std, device);
+    return (pixels.to(at::kFloat) / unit - one_a_channel(op.mean, input)) / one_a_channel(op.std, input);
   };
   at::Tensor out = normalized(cropped(images, 0));
   if (checked.border == Border::kConstant) {
     const at::Tensor all = at::ones_like(images.slice(1, 0, 1), images.options().dtype(at::kBool));
-    out = at::where(cropped(all, false), out, normalized(one_a_channel(op.fill, device)));
+    out = at::where(cropped(all, false), out, normalized(one_a_channel(op.fill, input)));
   }
   return empty_result(input, op, checked).copy_(out);
 }
@@ -252,7 +252,7 @@ at::Tensor compose(const at::Tensor& grad, const CropMirrorNormalizeAdjoint<c10:
   const at::Tensor offsets =
       op.offsets ? *op.offsets
                  : center_offsets(grad.size(0), as_ints(op.size), {grad.size(2), grad.size(3)}, grad.device());
-  const at::Tensor scaled = grad.to(at::kFloat) / one_a_channel(op.std, grad.device());
+  const at::Tensor scaled = grad.to(at::kFloat) / one_a_channel(op.std, grad);
   const at::Tensor sum = run(scaled, CropAtAdjoint<c10::SymInt>{offsets, op.size, op.flip, op.padding_mode});
   return (op.layout == "HWC" ? sum.permute({0, 2, 3, 1}) : sum).to(op.dtype.value_or(at::kFloat));
 }

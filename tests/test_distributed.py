@@ -1,0 +1,40 @@
+"""Several processes: DTensors, DDP and FSDP give what one gives. The checks are in sharded.py and trained.py."""
+
+from pathlib import Path
+
+import on_ranks
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_dtensors_give_what_plain_tensors_give(ranks, tmp_path):
+    counts = on_ranks.run(HERE / "sharded.py", ranks, tmp_path)
+    assert counts["check_keeping"] == 24
+    assert counts["check_gradients"] > 400
+    assert counts["check_second_gradients"] > 15
+    assert counts["check_cases"] > 300
+    assert min(counts.values()) > 0
+    assert len(counts) == 8
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_training_on_several_processes_is_that_on_one(ranks, tmp_path):
+    assert on_ranks.run(HERE / "trained.py", ranks, tmp_path) == {"check_ddp": 3, "check_fsdp": 3, "check_seeds": 2}
+
+
+def test_dtensors_are_loaded_on_use_alone(fresh_python):
+    fresh_python(
+        """
+        import sys
+        import torch
+
+        before = set(sys.modules)
+        import torchcrop_fast
+
+        loaded = {name for name in set(sys.modules) - before if not name.startswith("torchcrop_fast")}
+        assert not any(name.startswith("torch.distributed") for name in loaded), loaded
+        assert "torchcrop_fast.distributed" not in sys.modules
+        """
+    )
