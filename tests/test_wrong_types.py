@@ -141,6 +141,7 @@ CONSTRUCTORS: Calls = [
             "fill": NUMBERS,
             "padding_mode": "",
             "flip": "int float huge",
+            "generator": "None generator",
         },
     ),
     (

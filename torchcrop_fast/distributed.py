@@ -62,14 +62,14 @@ def _normalize_keeps(input: Tensor, arguments: _Arguments) -> dict[int, int]:
     return {0: 0}
 
 
-# For each op, the dimensions of its input that may stay sharded, and where they are in the result.
+# For each op, the dimensions of its input that may stay sharded, and where they are in the result. What sends
+# crop_mirror_normalize's gradient back is made of these.
 _KEEPS: dict[str, Callable[[Tensor, _Arguments], dict[int, int]]] = {
     "pad": _pad_keeps,
     "_pad_adjoint": _pad_adjoint_keeps,
     "crop_at": _crop_at_keeps,
     "_crop_at_adjoint": _crop_at_adjoint_keeps,
     "crop_mirror_normalize": _normalize_keeps,
-    "_crop_mirror_normalize_adjoint": _normalize_keeps,
 }
 
 

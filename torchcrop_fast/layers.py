@@ -179,9 +179,13 @@ class CenterCrop(nn.Module):
 class RandomCrop(nn.Module):
     """Crop every image of a batch at a random place of its own: torchvision's ``RandomCrop``, sample by sample.
 
-    In training, the places are drawn from torch's default generator of the input's device, uniformly among those within
-    the padded input. In evaluation the center is cropped, rounded as by torchvision and never flipped; where the input
-    is smaller, the border shows on both sides. No padded input is ever made.
+    In training, the places are drawn uniformly among those within the padded input. In evaluation the center is
+    cropped, rounded as by torchvision and never flipped; where the input is smaller, the border shows on both sides. No
+    padded input is ever made.
+
+    With one seed, all ranks of a distributed training draw the same places. Give each rank a ``generator`` or, once
+    the model is made, a default generator with a seed of its own, as ``rank`` is. (DTensors need one seed on all ranks,
+    see :mod:`torchcrop_fast.distributed`.)
 
     To crop masks or boxes like their images, draw first: ``offsets, flip = layer.sample(images)``, then
     ``layer(images, offsets, flip)`` and ``layer(masks, offsets, flip)``.
@@ -195,6 +199,12 @@ class RandomCrop(nn.Module):
         fill: What a constant border holds: a number that the input's dtype can hold.
         padding_mode: What lies outside: ``"constant"``, ``"edge"``, ``"reflect"`` or ``"symmetric"``.
         flip: The probability of each image to be mirrored left to right.
+        generator: What to draw from: a ``torch.Generator`` of the input's device. Default: torch's default generator of
+            that device. A copied or pickled layer has a generator of its own, in the same state; ``state_dict()`` holds
+            none. A scripted layer that has one can't be saved; ``torch.compile`` draws outside of its graphs.
+
+    Attributes:
+        generator (torch.Generator | None): As given.
 
     Shape:
         - input: ``(N, ..., H, W)``, or one image ``(C, H, W)``, of any dtype.
@@ -207,6 +217,7 @@ class RandomCrop(nn.Module):
 
     Raises:
         ValueError: If an argument is out of its range, or ``size`` is larger than the padded input in training.
+        RuntimeError: If ``generator`` is of another device than the input.
         TypeError: If an argument is of a wrong type.
 
     Example:
@@ -226,6 +237,7 @@ class RandomCrop(nn.Module):
     fill: complex
     padding_mode: str
     flip: float
+    generator: torch.Generator | None
 
     def __init__(
         self,
@@ -236,6 +248,7 @@ class RandomCrop(nn.Module):
         padding_mode: str = "constant",
         *,
         flip: float = 0.0,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         sizes = _entries("RandomCrop: size must be an int or (height, width)", size, (1, 2))
@@ -261,15 +274,21 @@ class RandomCrop(nn.Module):
         self.fill = fill
         self.padding_mode = padding_mode
         self.flip = float(flip)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            name = type(generator).__name__
+            raise TypeError(f"RandomCrop: generator must be a torch.Generator or None, got {name}")
+        self.generator = generator
 
     @torch.jit.export
     def sample(self, input: Tensor) -> tuple[Tensor, Tensor | None]:
         """Draw what :meth:`forward` takes for an input of this shape and device: offsets, and flips or None."""
-        return _draw(input, self.size, self.padding, self.pad_if_needed, self.flip)
+        return _draw(input, self.size, self.padding, self.pad_if_needed, self.flip, generator=self.generator)
 
     def forward(self, input: Tensor, offsets: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
         if self.training:
-            offsets, flip = _draw(input, self.size, self.padding, self.pad_if_needed, self.flip, offsets, flip)
+            offsets, flip = _draw(
+                input, self.size, self.padding, self.pad_if_needed, self.flip, offsets, flip, self.generator
+            )
         return _crop_each(input, offsets, flip, self.size, self.fill, self.padding_mode)
 
     def extra_repr(self) -> str:
@@ -280,9 +299,10 @@ class RandomCrop(nn.Module):
             "padding_mode": (self.padding_mode, "constant"),
             "flip": (self.flip, 0.0),
         }
-        return ", ".join(
-            [f"size={self.size}", *(f"{name}={value!r}" for name, (value, usual) in options.items() if value != usual)]
-        )
+        shown = [f"{name}={value!r}" for name, (value, usual) in options.items() if value != usual]
+        if self.generator is not None:
+            shown.append(f"generator=torch.Generator('{self.generator.device}')")
+        return ", ".join([f"size={self.size}", *shown])
 
 
 class CropMirrorNormalize(nn.Module):
@@ -455,7 +475,11 @@ def _batch_shape(input: Tensor) -> list[int]:
 
 @scripts_while_tracing
 def _draw_offsets_for(
-    input: Tensor, size: tuple[int, int], padding: tuple[int, int, int, int], pad_if_needed: bool
+    input: Tensor,
+    size: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    pad_if_needed: bool,
+    generator: torch.Generator | None,
 ) -> Tensor:
     batch = _batch_shape(input)
     input_size = [input.size(-2), input.size(-1)]
@@ -467,13 +491,16 @@ def _draw_offsets_for(
             before[d] += missing
             after[d] += missing
     n = batch[0] if len(batch) > 0 else 1
-    offsets = draw_offsets("RandomCrop", n, input_size, list(size), before, after, None, input.device)
+    offsets = draw_offsets("RandomCrop", n, input_size, list(size), before, after, generator, input.device)
     return offsets if len(batch) > 0 else offsets.squeeze(0)
 
 
 @scripts_while_tracing
-def _draw_flip_for(input: Tensor, probability: float) -> Tensor:
-    return torch.rand(_batch_shape(input), dtype=torch.float32, device=input.device) < probability
+def _draw_flip_for(input: Tensor, probability: float, generator: torch.Generator | None) -> Tensor:
+    batch = _batch_shape(input)
+    if generator is None:  # this overload also takes symbolic sizes
+        return torch.rand(batch, dtype=torch.float32, device=input.device) < probability
+    return torch.rand(batch, generator=generator, dtype=torch.float32, device=input.device) < probability
 
 
 @torch.fx.wrap
@@ -485,12 +512,13 @@ def _draw(
     flip_probability: float,
     offsets: Tensor | None = None,
     flip: Tensor | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Draw the offsets and flips that are not given."""
     if offsets is None:
-        offsets = _draw_offsets_for(input, size, padding, pad_if_needed)
+        offsets = _draw_offsets_for(input, size, padding, pad_if_needed, generator)
     if flip is None and flip_probability > 0:
-        flip = _draw_flip_for(input, flip_probability)
+        flip = _draw_flip_for(input, flip_probability, generator)
     return offsets, flip
 
 
