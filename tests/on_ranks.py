@@ -15,17 +15,22 @@ import torch.distributed as dist
 FAILED = "failed"
 
 
-def run(program: Path, ranks: int, folder: Path) -> dict[str, int]:
-    """What each check of a program counted, which no rank sees fail."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    process = subprocess.run(
-        [*command, program, folder],
+def torchrun(ranks: int, *command: object) -> subprocess.CompletedProcess[str]:
+    """A program and its arguments, on so many processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    return subprocess.run(
+        [*launcher, *map(str, command)],
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+
+
+def run_checks(program: Path, ranks: int, folder: Path) -> dict[str, int]:
+    """What each check of a program counted, which no rank sees fail."""
+    process = torchrun(ranks, program, folder)
     told = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     failed = "\n\n".join(f"rank {rank}, {of_rank[FAILED]}" for rank, of_rank in enumerate(told) if FAILED in of_rank)
     assert not failed, failed

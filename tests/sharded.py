@@ -45,6 +45,7 @@ CALLS: dict[str, Callable[[Tensor], Tensor]] = {
     "CenterCrop": tcf.CenterCrop(6),
     "ReplicationPad2d": tcf.ReplicationPad2d((2, 1, -1, 3)),
     "RandomCrop": tcf.RandomCrop(6, 2, flip=0.5),
+    "RandomCrop_of_one": lambda x: tcf.RandomCrop(6, 2)(x[3]).expand(2, -1, -1, -1),
     "RandomCrop_evaluated": tcf.RandomCrop((6, 12), padding_mode="edge").eval(),
     "CropMirrorNormalize": tcf.CropMirrorNormalize((5, 4), [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]),
 }

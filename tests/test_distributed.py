@@ -1,5 +1,6 @@
 """Several processes: DTensors, DDP and FSDP give what one gives. The checks are in sharded.py and trained.py."""
 
+import re
 from pathlib import Path
 
 import on_ranks
@@ -10,7 +11,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_dtensors_give_what_plain_tensors_give(ranks, tmp_path):
-    counts = on_ranks.run(HERE / "sharded.py", ranks, tmp_path)
+    counts = on_ranks.run_checks(HERE / "sharded.py", ranks, tmp_path)
     assert counts["check_keeping"] == 24
     assert counts["check_gradients"] > 400
     assert counts["check_second_gradients"] > 15
@@ -21,7 +22,19 @@ def test_dtensors_give_what_plain_tensors_give(ranks, tmp_path):
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_training_on_several_processes_is_that_on_one(ranks, tmp_path):
-    assert on_ranks.run(HERE / "trained.py", ranks, tmp_path) == {"check_ddp": 3, "check_fsdp": 3, "check_seeds": 2}
+    assert on_ranks.run_checks(HERE / "trained.py", ranks, tmp_path) == {
+        "check_ddp": 3,
+        "check_fsdp": 3,
+        "check_seeds": 2,
+    }
+
+
+def test_the_page_on_several_processes_does_what_it_says(tmp_path):
+    page = (HERE.parent / "docs/distributed.md").read_text()
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)))
+    done = on_ranks.torchrun(2, program)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_dtensors_are_loaded_on_use_alone(fresh_python):

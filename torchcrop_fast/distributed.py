@@ -113,7 +113,7 @@ def _call(
     def share(name: str, value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        tensor = value if isinstance(value, DTensor) else DTensor.from_local(value, mesh, run_check=False)
+        tensor = value.detach() if isinstance(value, DTensor) else DTensor.from_local(value, mesh, run_check=False)
         return tensor.redistribute(placements=of_input if name == first else of_places).to_local()
 
     with torch.no_grad():
