@@ -171,13 +171,13 @@ def check_cases() -> int:
         rng = random.Random(seed)
         torch.manual_seed(seed)
         try:
-            count += check_case(case.call(), rng, rng.choice(all_meshes))
+            count += compare_case(case.call(), rng, rng.choice(all_meshes))
         except Exception as error:
             raise AssertionError(f"case {seed}: {case}") from error
     return count
 
 
-def check_case(call: Call, rng: random.Random, mesh: DeviceMesh) -> int:
+def compare_case(call: Call, rng: random.Random, mesh: DeviceMesh) -> int:
     def placed(tensor: Tensor) -> DTensor:
         return shard(tensor, mesh, draw_placements(rng, tensor.dim(), mesh))
 
@@ -283,7 +283,7 @@ def check_compiled() -> int:
     return len(names)
 
 
-CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_") and name != "check_case"]
+CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
 
 if __name__ == "__main__":
     on_ranks.tell(CHECKS, Path(sys.argv[1]))

@@ -113,8 +113,8 @@ def _call(
     def share(name: str, value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        tensor = value.detach() if isinstance(value, DTensor) else DTensor.from_local(value, mesh, run_check=False)
-        return tensor.redistribute(placements=of_input if name == first else of_places).to_local()
+        global_tensor: Any = value if isinstance(value, DTensor) else DTensor.from_local(value, mesh, run_check=False)
+        return global_tensor.detach().redistribute(placements=of_input if name == first else of_places).to_local()
 
     with torch.no_grad():
         shares = {name: share(name, value) for name, value in arguments.items()}
