@@ -34,10 +34,12 @@ def test_a_generator_decides_alone():
     assert not torch.equal(crops[0], crops[1])
     assert torch.equal(torch.get_rng_state(), default)
 
-    layer = make_layer()
+    generator = torch.Generator().manual_seed(5)
+    layer = tcf.RandomCrop(4, 2, flip=0.5, generator=generator)
+    assert layer.generator is generator
     offsets, flip = layer.sample(IMAGES)
     assert_same(layer(IMAGES, offsets, flip), crops[0])
-    generator = torch.Generator().manual_seed(5)
+    generator.manual_seed(5)
     assert_same(offsets, functional.random_offsets(20, (8, 9), (4, 4), padding=2, generator=generator))
     assert_same(flip, torch.rand(20, generator=generator) < 0.5)
 
