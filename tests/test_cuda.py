@@ -14,13 +14,14 @@ import normalize_cases
 import pad_cases
 import pytest
 import torch
+import torch.nn.functional as F
 from crop_at_cases import CropAtCase
 from op_tester import LAYOUTS, assert_same, bits, check_writes_everywhere, random_bits, whole_numbers
 from pad_cases import Case
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from torchcrop_fast import CropMirrorNormalize, RandomCrop, ZeroPad2d, functional
+from torchcrop_fast import CropMirrorNormalize, RandomCrop, ZeroPad2d, functional, override_torch_pad
 from torchcrop_fast.functional import crop_at, crop_mirror_normalize, pad
 
 DEVICE = "cuda"
@@ -435,6 +436,40 @@ def _much_memory():
 
 def huge_bytes(*shape: int) -> Tensor:
     return torch.empty(shape, dtype=torch.uint8, device=DEVICE).random_(0, 256)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate"])
+@pytest.mark.parametrize("shape", [(4, 3, 40), (4, 3, 20, 20), (4, 3, 5, 20, 20)], ids=len)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int16], ids=str)
+def test_override_of_torchs_pads_gives_the_same_on_our_kernels(mode, shape, dtype) -> None:
+    torch.manual_seed(0)
+    entries = (2, 3, 1, 2, 3, 1)[: 2 * (len(shape) - 2)]
+    x = torch.randint(-9, 10, shape, device=DEVICE).to(dtype).requires_grad_(dtype.is_floating_point)
+
+    def run() -> list[Tensor] | str:
+        try:
+            padded = F.pad(x, entries, mode)
+        except NotImplementedError as error:
+            return str(error)
+        if not x.requires_grad:
+            return [padded]
+        return [padded, *torch.autograd.grad(padded, x, torch.ones_like(padded))]
+
+    def kernels() -> set[str]:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            run()
+        return {event.key for event in profile.key_averages()}
+
+    expected, theirs = run(), kernels()
+    with override_torch_pad():
+        result, ours = run(), kernels()
+    if isinstance(expected, str):
+        assert result == expected
+        return
+    assert not any("torchcrop_fast" in name for name in theirs)
+    assert any("torchcrop_fast" in name for name in ours)
+    for one, other in zip(result, expected, strict=True):
+        assert_is(one, on_cpu(other))
 
 
 @pytest.mark.usefixtures("_much_memory")
