@@ -336,6 +336,9 @@ PyObject* remove_override(PyObject*, PyObject* capsule) {
   Py_RETURN_NONE;
 }
 
+// torch_pad_overridden()
+PyObject* torch_pad_overridden(PyObject*, PyObject*) { return PyBool_FromLong(torchcrop_fast::torch_pad_overridden()); }
+
 PyMethodDef methods[] = {
     {"pad", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pad)), METH_FASTCALL, nullptr},
     {"crop", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crop)), METH_FASTCALL, nullptr},
@@ -348,6 +351,7 @@ PyMethodDef methods[] = {
     {"set_cache_limit", set_cache_limit, METH_O, nullptr},
     {"override_torch_pad", override_torch_pad, METH_NOARGS, nullptr},
     {"remove_override", remove_override, METH_O, nullptr},
+    {"torch_pad_overridden", torch_pad_overridden, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -31,6 +31,20 @@ def test_info_holds_what_a_bug_report_needs(capsys):
         assert fact in told
 
 
+def test_what_compares_with_torch_refuses_to_compare_ours_with_ours(capsys):
+    with torchcrop_fast.override_torch_pad():
+        assert main(["info"]) == 0
+        assert "our kernels, by an override" in capsys.readouterr().out
+        for command in ("verify", "demo", "bench"):
+            with pytest.raises(SystemExit) as ended:
+                main([command])
+            assert ended.value.code == 2
+            text = f"{command} compares with torch's own pads, which run our kernels: unset TORCHCROP_FAST_OVERRIDE"
+            assert text in capsys.readouterr().err
+    assert main(["info"]) == 0
+    assert "our kernels, by an override" not in capsys.readouterr().out
+
+
 def test_verify_ends_with_a_verdict(capsys):
     assert main(["verify", "--cases", "150", "--seed", "3"]) == 0
     told = capsys.readouterr()

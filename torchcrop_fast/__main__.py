@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from torchcrop_fast import _C
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = commands.add_parser(
         "bench", help="measure ours beside nn.ZeroPad2d, its real peers, and the physical limit"
     )
-    families = ("layers", "center_crop", "view", "per_sample", "sweep")
+    families = ("layers", "override", "center_crop", "view", "per_sample", "compiled", "sweep")
     bench.add_argument("family", nargs="?", choices=families, help="which cases (default: all)")
     bench.add_argument("--quick", action="store_true", help="a sample of the cases, in a minute or so")
     bench.add_argument("--json", dest="json_file", type=Path, help="write the results there")
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.get("download") and options["data"] is None:
         parser.error("--download needs --data, the directory to fetch MNIST into")
     name = options.pop("command")
+    if name != "info" and _C.torch_pad_overridden():
+        parser.error(f"{name} compares with torch's own pads, which run our kernels: unset TORCHCROP_FAST_OVERRIDE")
     command = importlib.import_module("torchcrop_fast.bench.command" if name == "bench" else f"torchcrop_fast._{name}")
     status: int = command.run(**options)
     return status

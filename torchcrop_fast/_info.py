@@ -35,6 +35,7 @@ def facts() -> dict[str, str]:
         "cpu cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": f"{torch.get_num_threads()} in an op, {torch.get_num_interop_threads()} between ops",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
+        "torch's pads": "our kernels, by an override" if _C.torch_pad_overridden() else "torch's own kernels",
         "output cache": f"at most {memory.stats()['limit'] / 2**20:,.0f} MiB",
         "devices": ", ".join(_devices()),
     }

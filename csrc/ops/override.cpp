@@ -1,6 +1,5 @@
 // The override of torch's own pads: on and off, and registered once, for good.
 #include <ATen/CPUFunctions.h>
-#include <torchcrop_fast/override.h>
 
 #include "direct.h"
 #include "environment.h"
@@ -48,8 +47,6 @@ void register_torch_pads() {
 
 }  // namespace
 
-bool overriding() { return overrides.load(std::memory_order_relaxed) > 0; }
-
 PadOverride::PadOverride() : on_(std::make_shared<std::atomic<bool>>(true)) {
   static const bool registered = (register_torch_pads(), true);
   static_cast<void>(registered);
@@ -63,5 +60,7 @@ void PadOverride::remove() const {
 }
 
 PadOverride override_torch_pad() { return {}; }
+
+bool torch_pad_overridden() { return overrides.load(std::memory_order_relaxed) > 0; }
 
 }  // namespace torchcrop_fast

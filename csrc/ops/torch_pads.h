@@ -3,15 +3,13 @@
 
 #include <ATen/ops/constant_pad_nd_compositeexplicitautograd_dispatch.h>
 #include <torch/library.h>
+#include <torchcrop_fast/override.h>
 
 #include <algorithm>
 
 #include "check.h"
 
 namespace torchcrop_fast {
-
-// Whether torch's pads run our kernels.
-bool overriding();
 
 // In the names of non-type template arguments.
 inline constexpr char kReflect[] = "reflect";
@@ -55,7 +53,7 @@ at::Tensor ours_or_torchs(const Ours& ours, const Torchs& torchs) {
 template <class Device>
 at::Tensor constant_pad(const at::Tensor& input, at::IntArrayRef pad, const at::Scalar& value) {
   const auto torchs = [&] { return at::compositeexplicitautograd::constant_pad_nd(input, pad, value); };
-  if (!overriding()) {
+  if (!torch_pad_overridden()) {
     return torchs();
   }
   const std::optional<at::Scalar> given = value;
@@ -65,7 +63,7 @@ at::Tensor constant_pad(const at::Tensor& input, at::IntArrayRef pad, const at::
 template <class Device, const char* kMode, size_t kDims, auto kTorchs>
 at::Tensor repeating_pad(const at::Tensor& input, at::IntArrayRef pad) {
   const auto torchs = [&] { return kTorchs(input, pad); };
-  if (!overriding() || !torch_repeats(input, pad, kDims)) {
+  if (!torch_pad_overridden() || !torch_repeats(input, pad, kDims)) {
     return torchs();
   }
   const std::optional<at::Scalar> none;
@@ -76,7 +74,7 @@ template <class Device, const char* kMode, size_t kDims, auto kTorchs>
 at::Tensor repeating_pad_backward(const at::Tensor& grad, const at::Tensor& input, at::IntArrayRef pad) {
   const auto torchs = [&] { return kTorchs(grad, input, pad); };
   const size_t before = input.dim() - std::min<size_t>(input.dim(), kDims);
-  if (!overriding() || !torch_repeats(input, pad, kDims) || grad.dim() != input.dim() ||
+  if (!torch_pad_overridden() || !torch_repeats(input, pad, kDims) || grad.dim() != input.dim() ||
       grad.sizes().slice(0, before) != input.sizes().slice(0, before) || grad.scalar_type() != input.scalar_type() ||
       grad.device() != input.device()) {
     return torchs();

@@ -180,11 +180,13 @@ TEST(Override, IsOnUntilEachHandleIsRemoved) {
   } counter;
   const c10::WarningUtils::WarningHandlerGuard counts(&counter);
   EXPECT_FALSE(overridden());
+  EXPECT_FALSE(tcf::torch_pad_overridden());
   const auto first = tcf::override_torch_pad();
   const auto second = tcf::override_torch_pad();
   const auto copy = first;
   EXPECT_EQ(counter.warnings, 0);
   EXPECT_TRUE(overridden());
+  EXPECT_TRUE(tcf::torch_pad_overridden());
   first.remove();
   copy.remove();
   EXPECT_TRUE(overridden());

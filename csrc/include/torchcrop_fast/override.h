@@ -29,4 +29,7 @@ class TORCHCROP_FAST_API PadOverride {
 // The environment variable TORCHCROP_FAST_OVERRIDE=1 does the same when the library is loaded.
 TORCHCROP_FAST_API PadOverride override_torch_pad();
 
+// Whether there is an override.
+TORCHCROP_FAST_API bool torch_pad_overridden();
+
 }  // namespace torchcrop_fast
