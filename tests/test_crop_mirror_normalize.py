@@ -39,7 +39,7 @@ from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functionalize, vmap
 
 from torchcrop_fast import CropMirrorNormalize, _scripted, memory
-from torchcrop_fast.functional import crop_at, crop_mirror_normalize, pad
+from torchcrop_fast.functional import crop_at, crop_mirror_normalize
 
 OP = torch.ops.torchcrop_fast.crop_mirror_normalize
 VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
@@ -554,28 +554,6 @@ def test_errors_of_the_adjoint() -> None:
     for grad, size in ((torch.zeros(2, 3, 4), [5, 6]), (torch.zeros(2, 3, 4, 7), [5])):
         with raises_exactly(RuntimeError, text.format(len(size), grad.dim())):
             ADJOINT(grad, None, size, std=NUMBERS["std"])
-
-
-@pytest.mark.filterwarnings("ignore:No CUDA runtime is found")
-def test_aoti_packages_load(tmp_path: Path) -> None:
-    """Also where defaults were left out: what torch writes in their place must be what it reads."""
-
-    class Model(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = CropMirrorNormalize(4, **NUMBERS, layout="HWC")
-
-        def forward(self, photos: Tensor, offsets: Tensor, flip: Tensor) -> tuple[Tensor, ...]:
-            function = crop_mirror_normalize(photos, offsets, (4, 6), **NUMBERS, flip=flip, layout="HWC")
-            return self.layer(photos), function, crop_at(function, offsets, [3, 3], flip=flip), pad(function, (1, -2))
-
-    arguments = (PHOTOS, places(2), torch.tensor([True, False]))
-    with torch.no_grad():
-        program = torch.export.export(Model(), arguments)
-        package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
-        loaded = torch._inductor.aoti_load_package(package)
-        for ours, expected in zip(loaded(*arguments), Model()(*arguments), strict=True):
-            assert_same(ours, expected)
 
 
 @pytest.fixture
