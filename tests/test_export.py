@@ -1,11 +1,15 @@
 """torch.export and AOTInductor: every layer with open sizes, and their files in programs that don't import us."""
 
+import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from builds import ROOT, finish
 from op_tester import assert_same
 from programs import LAYERS, OUR_OP_IN_GRAPHS
 from torch import Tensor, nn
@@ -15,7 +19,12 @@ from torchvision.transforms import v2
 import torchcrop_fast as tcf
 from torchcrop_fast import _library, functional
 
-pytestmark = pytest.mark.filterwarnings("ignore:No CUDA runtime is found")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:No CUDA runtime is found"),
+    # Of the exporter to ONNX, about itself.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
 
 STATISTICS: dict[str, Any] = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
 OPEN_IMAGES = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
@@ -45,7 +54,6 @@ PADS = Model(
     *(layer for layer in LAYERS if not isinstance(layer, OUR_OP_IN_GRAPHS)),
     *(tcf.CenterCrop((5, 20), rounding) for rounding in ("torchvision", "keras", "dali", "monai")),
     tcf.RandomCrop(10, padding=2, fill=0.5),
-    tcf.RandomCrop(3, padding_mode="reflect"),
 ).eval()
 # Of each kind one, for what takes long to compile.
 KINDS = {type(layer).__name__.rstrip("123d"): layer for layer in PADS.programs if "3d" not in str(layer)}
@@ -89,6 +97,7 @@ OPS = Model(
     lambda x, photos, offsets, flip: functional.ten_crop(photos.movedim(3, 1), (3, 5), vertical_flip=True),
     *(lambda x, _, offsets, flip, layer=layer: layer(x, offsets, flip) for layer in RANDOM_CROPS + NORMALIZATIONS),
     *(lambda x, _, offsets, flip, layer=layer: layer(x, flip=flip) for layer in RANDOM_CROPS + NORMALIZATIONS),
+    *(lambda x, _, offsets, flip, layer=layer: layer(x) for layer in RANDOM_CROPS + NORMALIZATIONS),
     *(lambda x, _, offsets, flip, layer=layer: layer(x[0]) for layer in NORMALIZATIONS),
     *(lambda _, photos, offsets, flip, layer=layer: layer(photos, offsets, flip) for layer in OF_PHOTOS),
     *(lambda _, photos, offsets, flip, layer=layer: layer(photos) for layer in OF_PHOTOS),
@@ -119,6 +128,13 @@ def test_exported_and_decomposed_programs_equal_eager(name, strict):
         for result, decomposed, expected in zip(*results, model(*given), strict=True):
             assert_same(result, expected)
             assert_same(decomposed, expected)
+
+
+def test_random_crop_holds_our_op_only_where_it_may_show_a_repeating_border():
+    layer = tcf.RandomCrop((5, 9), padding_mode="reflect").eval()
+    for sizes, namespace in ((OPEN_IMAGES, "torchcrop_fast"), (OPEN_BATCH, "aten")):
+        graph = torch.export.export(layer, images(3, 12, 13), dynamic_shapes=(sizes,)).graph
+        assert namespace in {node.target.namespace for node in graph.nodes if "default" in str(node.target)}
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["non_strict", "strict"])
@@ -197,3 +213,21 @@ def test_named_sizes_do_for_all_but_centers():
     for layer in (tcf.CenterCrop(5), v2.CenterCrop(5)):
         with pytest.raises(torch._dynamo.exc.UserError, match="Constraints violated"):
             torch.export.export(Model(layer), images(3, 12, 13), dynamic_shapes=(named,))
+
+
+def test_the_page_on_exporting_does_what_it_says(tmp_path, monkeypatch):
+    """Its Python and its commands, in their order, as a reader would type them."""
+    pytest.importorskip("onnxruntime")
+    page = (ROOT / "docs/export.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for language, code in re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        if code.startswith("# serve.py\n"):
+            Path("serve.py").write_text(code)
+        elif language == "python":
+            exec(compile(code, "docs/export.md", "exec"), names)
+        else:
+            assert language == "sh"
+            path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+            finish("bash", "-e", "-c", code, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)})
+    assert all(Path(name).stat().st_size for name in ("saved.pt2", "compiled.pt2", "serve.py", "model.onnx"))

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch._jit_internal import is_scripting
+from torch.compiler import is_exporting
 
 from torchcrop_fast import _check
 from torchcrop_fast._scripted import center_start, draw_offsets, scripts_while_tracing
@@ -522,6 +523,21 @@ def _draw(
     return offsets, flip
 
 
+def _fits(size: tuple[int, int], height: int, width: int) -> bool:
+    """Whether windows show no border; of an export's open sizes, whether they never do."""
+    if not is_scripting():
+        return _is_true(size[0] <= height) and _is_true(size[1] <= width)
+    return size[0] <= height and size[1] <= width
+
+
+def _is_true(condition: bool) -> bool:
+    if not is_exporting():
+        return condition
+    from torch.fx.experimental.symbolic_shapes import statically_known_true  # slow to import
+
+    return statically_known_true(condition)
+
+
 @torch.fx.wrap
 @scripts_while_tracing
 def _crop_each(
@@ -541,7 +557,7 @@ def _crop_each(
         height, width = size
         y = center_start(available_height, height, "torchvision")
         x = center_start(available_width, width, "torchvision")
-        if flip is None and (padding_mode == "constant" or (height <= available_height and width <= available_width)):
+        if flip is None and (padding_mode == "constant" or _fits(size, available_height, available_width)):
             # One window for all: faster, and graphs hold ATen's ops alone.
             return pad(input, [-x, x + width - available_width, -y, y + height - available_height], value=fill)
         ys = torch.full(batch, y, dtype=torch.int64, device=input.device)
