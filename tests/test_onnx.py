@@ -132,7 +132,9 @@ def test_no_pad_is_negative():
     assert len(added) == 10
     assert min(int(entries.min()) for entries in added) == 0
 
-    unknown = Model(*MODELS, to_multiple_or_less, lambda x: torch.constant_pad_nd(x, (1, -2, -1, 0)))
+    aten, ours = torch.constant_pad_nd, torch.ops.torchcrop_fast.pad
+    called = [lambda x: aten(x, (1, -2, -1, 0), 7), lambda x: ours(x, (1, -2, -1, 0), value=0.5)]
+    unknown = Model(*MODELS, to_multiple_or_less, *called)
     program = to_onnx(unknown, (x,), ((OPEN,),))
     for size in [(2, 3), (39, 64), (64, 27)]:
         x = torch.rand(2, 3, *size)
@@ -282,10 +284,13 @@ def test_crop_mirror_normalize_equals_eager():
 
 def test_the_center_is_a_slice():
     """Padded where a run finds the image smaller, and not at all where it is known to be large enough."""
-    layer = tcf.CropMirrorNormalize(4, MEAN, STD, padding_mode="reflect")
-    assert operators(to_onnx(Model(layer), (example(),), None)) == ["Slice", "Mul", "Add"]
-    layer = tcf.CropMirrorNormalize(4, MEAN, STD, fill=[1.0, 2.0, 3.0])
-    program = to_onnx(Model(layer), (example(),), ((OPEN,),))
+    x = example()
+    reflected = tcf.CropMirrorNormalize((4, 7), MEAN, STD, padding_mode="reflect")
+    program = to_onnx(Model(reflected), (x,), None)
+    assert operators(program) == ["Slice", "Mul", "Add"]
+    torch.testing.assert_close(program(x)[0], reflected(x), rtol=2**-21, atol=2**-20)
+    filled = tcf.CropMirrorNormalize(4, MEAN, STD, fill=[1.0, 2.0, 3.0])
+    program = to_onnx(Model(filled), (x,), ((OPEN,),))
     assert operators(program).count("Slice") == operators(program).count("Pad") == 1
     assert not {"Gather", "GatherND"} & set(operators(program))
 
