@@ -183,6 +183,18 @@ class Program(nn.Module):
         return self.program(x)
 
 
+class Programs(nn.Module):
+    """What functions and layers make of the same arguments."""
+
+    def __init__(self, *programs: Callable[..., Tensor]):
+        super().__init__()
+        self.programs = programs
+        self.layers = nn.ModuleList(program for program in programs if isinstance(program, nn.Module))
+
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        return tuple(program(*arguments) for program in self.programs)
+
+
 def name_of(program) -> str:
     """How a test's id names a function or a layer."""
     return getattr(program, "__name__", repr(program).replace(" ", ""))

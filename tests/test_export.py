@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import pytest
 import torch
 from builds import ROOT, finish
 from op_tester import assert_same
-from programs import LAYERS, OUR_OP_IN_GRAPHS
-from torch import Tensor, nn
+from programs import LAYERS, OUR_OP_IN_GRAPHS, Programs
+from torch import Tensor
 from torch.export import Dim
 from torchvision.transforms import v2
 
@@ -33,31 +32,19 @@ OPEN_BATCH = {0: Dim.DYNAMIC}
 SIZES = [(12, 13), (8, 30), (7, 6)]
 
 
-class Model(nn.Module):
-    """What functions and layers make of the same arguments."""
-
-    def __init__(self, *programs: Callable[..., Tensor]):
-        super().__init__()
-        self.programs = programs
-        self.layers = nn.ModuleList(program for program in programs if isinstance(program, nn.Module))
-
-    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
-        return tuple(program(*arguments) for program in self.programs)
-
-
 def images(n: int, height: int, width: int) -> tuple[Tensor]:
     return (torch.rand(n, 3, height, width),)
 
 
 # Whose graphs hold ATen's ops alone.
-PADS = Model(
+PADS = Programs(
     *(layer for layer in LAYERS if not isinstance(layer, OUR_OP_IN_GRAPHS)),
     *(tcf.CenterCrop((5, 20), rounding) for rounding in ("torchvision", "keras", "dali", "monai")),
     tcf.RandomCrop(10, padding=2, fill=0.5),
 ).eval()
 # Of each kind one, for what takes long to compile.
 KINDS = {type(layer).__name__.rstrip("123d"): layer for layer in PADS.programs if "3d" not in str(layer)}
-SOME_PADS = Model(*KINDS.values())
+SOME_PADS = Programs(*KINDS.values())
 
 
 def images_and_places(n: int, height: int, width: int) -> tuple[Tensor, ...]:
@@ -84,7 +71,7 @@ OF_PHOTOS = [
     tcf.CropMirrorNormalize(9, **STATISTICS, layout="HWC", padding_mode="circular", memory_format=torch.channels_last),
 ]
 # Whose graphs hold ours.
-OPS = Model(
+OPS = Programs(
     *(
         lambda x, _, offsets, flip, border=border: functional.crop_at(
             x, offsets, (4, x.size(3) - 2), flip=flip, padding_mode=border
@@ -204,7 +191,7 @@ def test_files_of_other_ops_need_the_library_alone(tmp_path, fresh_python):
 def test_named_sizes_do_for_all_but_centers():
     """Which halve them, as torchvision's does."""
     named = ({2: Dim("height", min=4, max=500), 3: Dim("width", min=4, max=500)},)
-    model = Model(tcf.Crop2d(1), tcf.ReflectionPad2d(2), tcf.CircularPad2d((1, -1, 2, 0)))
+    model = Programs(tcf.Crop2d(1), tcf.ReflectionPad2d(2), tcf.CircularPad2d((1, -1, 2, 0)))
     program = torch.export.export(model, images(3, 12, 13), dynamic_shapes=(named,)).module()
     for size in [*SIZES, (4, 500)]:
         given = images(3, *size)
@@ -212,7 +199,7 @@ def test_named_sizes_do_for_all_but_centers():
             assert_same(result, expected)
     for layer in (tcf.CenterCrop(5), v2.CenterCrop(5)):
         with pytest.raises(torch._dynamo.exc.UserError, match="Constraints violated"):
-            torch.export.export(Model(layer), images(3, 12, 13), dynamic_shapes=(named,))
+            torch.export.export(Programs(layer), images(3, 12, 13), dynamic_shapes=(named,))
 
 
 def test_the_page_on_exporting_does_what_it_says(tmp_path, monkeypatch):

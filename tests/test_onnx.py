@@ -12,7 +12,7 @@ import pytest
 import torch
 from crop_at_cases import CropAtCase
 from op_tester import assert_values, random_bits
-from programs import LAYERS, OUR_OP_IN_GRAPHS, example
+from programs import LAYERS, OUR_OP_IN_GRAPHS, Programs, example
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -34,18 +34,6 @@ OPEN = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
 
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
-
-
-class Model(nn.Module):
-    """What functions and layers make of the same arguments."""
-
-    def __init__(self, *programs: Callable[..., Tensor]):
-        super().__init__()
-        self.programs = programs
-        self.layers = nn.ModuleList(program for program in programs if isinstance(program, nn.Module))
-
-    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
-        return tuple(program(*arguments) for program in self.programs)
 
 
 def to_onnx(
@@ -114,7 +102,7 @@ MODELS = [
 @pytest.mark.parametrize("table", [False, True], ids=["no_table", "table"])
 @pytest.mark.parametrize("shown", [(64, 50), (27, 31)], ids=["of_large", "of_small"])
 def test_models_are_right_for_all_sizes(shown, table):
-    model = Model(*MODELS, to_multiple_or_less)
+    model = Programs(*MODELS, to_multiple_or_less)
     program = to_onnx(model, (torch.rand(2, 3, *shown),), ((OPEN,),), table)
     for i, height in enumerate(SIZES):
         x = torch.rand(2, 3, height, SIZES[(5 * i + 3) % len(SIZES)])
@@ -126,15 +114,15 @@ def test_no_pad_is_negative():
     x = example(20, 21)
     known = [layer for layer in LAYERS if not isinstance(layer, OUR_OP_IN_GRAPHS)]
     in_1d = [lambda x, layer=layer: layer(x[0]) for layer in LAYERS if isinstance(layer, OUR_OP_IN_GRAPHS)]
-    program = to_onnx(Model(*known, *in_1d), (x,), None, table=False)
-    assert_equal(program(x), Model(*known, *in_1d)(x))
+    program = to_onnx(Programs(*known, *in_1d), (x,), None, table=False)
+    assert_equal(program(x), Programs(*known, *in_1d)(x))
     added = pads(program, (x,))
     assert len(added) == 10
     assert min(int(entries.min()) for entries in added) == 0
 
     aten, ours = torch.constant_pad_nd, torch.ops.torchcrop_fast.pad
     called = [lambda x: aten(x, (1, -2, -1, 0), 7), lambda x: ours(x, (1, -2, -1, 0), value=0.5)]
-    unknown = Model(*MODELS, to_multiple_or_less, *called)
+    unknown = Programs(*MODELS, to_multiple_or_less, *called)
     program = to_onnx(unknown, (x,), ((OPEN,),))
     for size in [(2, 3), (39, 64), (64, 27)]:
         x = torch.rand(2, 3, *size)
@@ -170,7 +158,7 @@ def crops_of(case: CropAtCase) -> Callable[..., Tensor]:
     return crops
 
 
-class Each(Model):
+class Each(Programs):
     """What each of them makes of arguments of its own."""
 
     def forward(self, *arguments: tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
@@ -286,11 +274,11 @@ def test_the_center_is_a_slice():
     """Padded where a run finds the image smaller, and not at all where it is known to be large enough."""
     x = example()
     reflected = tcf.CropMirrorNormalize((4, 7), MEAN, STD, padding_mode="reflect")
-    program = to_onnx(Model(reflected), (x,), None)
+    program = to_onnx(Programs(reflected), (x,), None)
     assert operators(program) == ["Slice", "Mul", "Add"]
     torch.testing.assert_close(program(x)[0], reflected(x), rtol=2**-21, atol=2**-20)
     filled = tcf.CropMirrorNormalize(4, MEAN, STD, fill=[1.0, 2.0, 3.0])
-    program = to_onnx(Model(filled), (x,), ((OPEN,),))
+    program = to_onnx(Programs(filled), (x,), ((OPEN,),))
     assert operators(program).count("Slice") == operators(program).count("Pad") == 1
     assert not {"Gather", "GatherND"} & set(operators(program))
 
@@ -311,7 +299,7 @@ def test_layers_export_whole(options):
         programs.append(lambda x, offsets, flip, layer=layer: layer(x[0], offsets[0], flip[0]))
     programs.append(lambda x, offsets, flip: functional.five_crop(x, (6, 5)))
     programs.append(lambda x, offsets, flip: functional.ten_crop(x, (6, 5), vertical_flip=True))
-    model, shown = Model(*programs), arguments(20, 21)
+    model, shown = Programs(*programs), arguments(20, 21)
     sizes = ({0: Dim.DYNAMIC, **OPEN}, {0: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
     program = to_onnx(model, shown, (sizes,), **options)
     for size in [(20, 21), (8, 14), (30, 5)]:
@@ -389,7 +377,7 @@ def test_says_what_it_cannot_export(dtype, table, text):
         return functional.crop_at(x, PLACES, (3, 4), fill=1)
 
     with pytest.raises(torch.onnx.errors.OnnxExporterError, match=re.escape(text)):
-        to_onnx(Model(program), (example().to(dtype),), None, table)
+        to_onnx(Programs(program), (example().to(dtype),), None, table)
 
 
 @pytest.mark.parametrize("module", ["onnxscript.onnx_opset", "onnx_ir"])
