@@ -10,7 +10,7 @@ import pytest
 import torch
 from builds import ROOT, finish
 from op_tester import assert_same
-from programs import LAYERS, OUR_OP_IN_GRAPHS, Programs
+from programs import LAYERS, Programs
 from torch import Tensor
 from torch.export import Dim
 from torchvision.transforms import v2
@@ -38,7 +38,7 @@ def images(n: int, height: int, width: int) -> tuple[Tensor]:
 
 # Whose graphs hold ATen's ops alone.
 PADS = Programs(
-    *(layer for layer in LAYERS if not isinstance(layer, OUR_OP_IN_GRAPHS)),
+    *LAYERS,
     *(tcf.CenterCrop((5, 20), rounding) for rounding in ("torchvision", "keras", "dali", "monai")),
     tcf.RandomCrop(10, padding=2, fill=0.5),
 ).eval()
@@ -88,7 +88,6 @@ OPS = Programs(
     *(lambda x, _, offsets, flip, layer=layer: layer(x[0]) for layer in NORMALIZATIONS),
     *(lambda _, photos, offsets, flip, layer=layer: layer(photos, offsets, flip) for layer in OF_PHOTOS),
     *(lambda _, photos, offsets, flip, layer=layer: layer(photos) for layer in OF_PHOTOS),
-    *(lambda x, _, offsets, flip, layer=layer: layer(x) for layer in LAYERS if isinstance(layer, OUR_OP_IN_GRAPHS)),
 )
 MODELS = {
     "pads": (PADS, images, (OPEN_IMAGES,)),
