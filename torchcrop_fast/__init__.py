@@ -11,14 +11,17 @@ from torchcrop_fast import _library
 
 _library.load()
 
-from torchcrop_fast import functional, layers, memory, pads  # noqa: E402  (use the libraries)
-from torchcrop_fast._override import override_torch_pad  # noqa: E402
+from torchcrop_fast import _convert, _override, functional, layers, memory, pads  # noqa: E402  (use the libraries)
+from torchcrop_fast._convert import *  # noqa: E402, F403
+from torchcrop_fast._override import *  # noqa: E402, F403
 from torchcrop_fast.layers import *  # noqa: E402, F403
 from torchcrop_fast.pads import *  # noqa: E402, F403
 
 __version__ = "0.1.0"
 cmake_prefix_path = _library.CMAKE_PREFIX_PATH
 
-__all__ = ["cmake_prefix_path", "functional", "memory", "override_torch_pad"]
+__all__ = ["cmake_prefix_path", "functional", "memory"]
+__all__ += _convert.__all__
+__all__ += _override.__all__
 __all__ += layers.__all__
 __all__ += pads.__all__

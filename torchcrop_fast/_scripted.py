@@ -184,6 +184,22 @@ def center_start(available: int, wanted: int, rounding: str) -> int:
     return start - missing // 2
 
 
+def center_pads(input: Tensor, size: list[int], rounding: str) -> list[int]:
+    """The pad that crops the middle of the last dimensions."""
+    if len(size) > input.dim():
+        raise ValueError(f"center_crop: size has {len(size)} entries, more than the {input.dim()} dims of input")
+    entries: list[int] = []
+    for i in range(len(size)):
+        wanted = size[len(size) - 1 - i]
+        if wanted < 0:
+            raise ValueError(f"center_crop: size must not be negative, got {wanted}")
+        available = input.size(input.dim() - 1 - i)
+        start = center_start(available, wanted, rounding)
+        entries.append(-start)
+        entries.append(start + wanted - available)
+    return entries
+
+
 @scripts_while_tracing
 def view(input: Tensor, cropping: list[int], out: Tensor | None) -> Tensor:
     """Crop without a copy."""

@@ -16,7 +16,7 @@ from torch.fx._symbolic_trace import is_fx_symbolic_tracing
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from torchcrop_fast import _C, _check, _eager, _scripted
-from torchcrop_fast._scripted import center_start, scripts_as, scripts_while_tracing
+from torchcrop_fast._scripted import center_pads, center_start, scripts_as, scripts_while_tracing
 
 __all__ = ["center_crop", "crop", "crop_at", "crop_mirror_normalize", "five_crop", "pad", "random_offsets", "ten_crop"]
 
@@ -414,18 +414,7 @@ def ten_crop(input: Tensor, size: int | Sequence[int], vertical_flip: bool = Fal
 
 @scripts_while_tracing
 def _center_crop(input: Tensor, size: list[int], rounding: str = "torchvision") -> Tensor:
-    if len(size) > input.dim():
-        raise ValueError(f"center_crop: size has {len(size)} entries, more than the {input.dim()} dims of input")
-    entries: list[int] = []
-    for i in range(len(size)):
-        wanted = size[len(size) - 1 - i]
-        if wanted < 0:
-            raise ValueError(f"center_crop: size must not be negative, got {wanted}")
-        available = input.size(input.dim() - 1 - i)
-        start = center_start(available, wanted, rounding)
-        entries.append(-start)
-        entries.append(start + wanted - available)
-    return pad(input, entries)
+    return pad(input, center_pads(input, size, rounding))
 
 
 @scripts_as(_center_crop)
