@@ -219,6 +219,8 @@ def _swap(module: nn.Module, kind: type[nn.Module]) -> None:
     if type(module) in _CROPS:
         attributes["padding"] = tuple(-entry for entry in attributes.pop("cropping"))
         attributes["value"] = 0.0
+    if kind in _PADS and type(attributes.get("value")) is int:  # torch.jit.script refuses it; in torch all are floats
+        attributes["value"] = float(attributes["value"])
     module.__class__ = kind
 
 
@@ -278,6 +280,6 @@ def _entries(pad: Any) -> list[int]:
 
 
 def _same_fill(first: object, second: object) -> bool:
-    """Whether every dtype takes both alike: not so -1 and -1.0, nor 0.0 and -0.0. NaN may have any bits."""
+    """Whether both are the same number of one type, or zeros: for every dtype the same bits. NaN may have any."""
     texts = {repr(first), repr(second)}
     return isinstance(first, (int, float)) and first == second and (len(texts) == 1 or texts == {"0", "0.0"})
