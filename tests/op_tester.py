@@ -93,6 +93,7 @@ class Call:
     adjoint_arguments: tuple[Any, ...]  # but for the gradient
     adjoint_options: dict[str, Any] = field(default_factory=dict)
     sources: Callable[[], Tensor] | None = None  # the input's element that each of the result's shows, -1 for the fill
+    float32_in_autocast: bool = False  # on the CPU
     derivatives: bool = False  # check them numerically: slow, needs float64 or complex128
     opcheck: bool = False  # run torch.library.opcheck: slow
 
@@ -277,7 +278,8 @@ def _has_kernel(function: Callable[[Tensor], Tensor], dtype: torch.dtype) -> boo
 
 def _check_contexts(call: Call) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert_same(call.run(call.input), call.expected)
+        in_autocast = call.expected.float() if call.float32_in_autocast else call.expected
+        assert_same(call.run(call.input), in_autocast)
     with torch.no_grad():
         assert_same(call.run(call.input), call.expected)
     with torch.device("cpu"):  # a mode that sees each call

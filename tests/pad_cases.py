@@ -68,6 +68,12 @@ class Case:
         has_kernel = self.mode == "circular" or self.dtype in REFERENCE_DTYPES
         return has_kernel and padded in (1, 2, 3) and len(self.shape) - padded in (1, 2) and 0 not in result
 
+    @property
+    def float32_in_autocast(self) -> bool:
+        """Whether torch's autocast on the CPU has such a pad in float32."""
+        most = {"reflect": 4, "replicate": 6}.get(self.mode, 0)
+        return self.dtype in (torch.float16, torch.bfloat16) and 0 < len(self.pad) <= most
+
     def run(self, input: Tensor, out: Tensor | None = None) -> Tensor:
         return functional.pad(input, self.pad, self.mode, self.value, out=out)
 
@@ -89,6 +95,7 @@ class Case:
             ADJOINT,
             (self.pad, self.padded_size, self.mode),
             sources=partial(reference.repeat_sources, self.shape, self.pad, self.mode) if repeats else None,
+            float32_in_autocast=self.float32_in_autocast,
             derivatives=self.derivatives,
             opcheck=self.opcheck,
         )
@@ -99,6 +106,10 @@ class Case:
             assert reference.to_bytes(expected) == reference.to_bytes(reference.pad(input, self.pad, self.fill))
         elif self.torch_takes:
             assert_same(expected, F.pad(input, self.pad, self.mode))
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                assert F.pad(input, self.pad, self.mode).dtype == (
+                    torch.float32 if self.float32_in_autocast else self.dtype
+                )
         assert_same(functional.pad(input, list(self.pad), mode=self.mode, value=self.value), expected)
         if self.value is None and self.mode == "constant":
             assert_same(functional.crop(input, [-entry for entry in self.pad]), expected)
