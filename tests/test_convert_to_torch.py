@@ -69,7 +69,7 @@ def test_random_crops_draw_and_crop_the_same_in_torch(layer: tcf.RandomCrop, tra
 
 MODES = {"constant": "constant", "replicate": "edge", "reflect": "reflect", "symmetric": "symmetric"}
 CROP_CASES = [
-    dataclasses.replace(case, padding_mode=mode, far=far)
+    dataclasses.replace(case, padding_mode=mode, far=far, flip=(None, "last", "each")[i // 3 % 3])
     for i, case in enumerate(crop_at_cases.CASES)
     if len(case.size) == 2
     for mode, far in [(list(MODES)[i % 4], i % 2 == 1), ("constant", i % 2 == 0)]
