@@ -61,6 +61,21 @@ def test_train_distributed_learns_on_two_processes():
     assert float(re.fullmatch(r"test accuracy: ([\d.]+)%", share)[1]) > 60
 
 
+@pytest.mark.parametrize(
+    ("options", "shapes"),
+    [
+        ((), "(4, 1, 220, 220) to (4, 36, 36)"),
+        (("--channels", 2, "--size", 572, "--steps", 1), "(4, 1, 572, 572) to (4, 388, 388)"),
+    ],
+    ids=["small", "size_of_the_paper"],
+)
+def test_unet_learns(options, shapes):
+    told = re.fullmatch(r"(.*), loss ([\d.]+) to ([\d.]+)\n", run("unet.py", *options))
+    assert told[1] == shapes
+    assert float(told[2]) > 0.6  # it guesses
+    assert float(told[3]) < 0.3 or "--steps" in options
+
+
 LIKE_TORCHVISION = (
     "the first batch equals torchvision's resize, center_crop, to_dtype and normalize, up to float rounding\n"
 )
