@@ -83,7 +83,7 @@ PADDED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = {
     "volumes": (volumes, (2, 1, 5, 6, 7), 5, 2),
     "nasnet": (
         lambda: nasnet.NASNetALarge(5, stem_size=8, channel_multiplier=2, num_features=96),
-        (2, 3, 64, 64),
+        (2, 3, 32, 32),
         4,
         0,
     ),
