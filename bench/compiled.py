@@ -119,7 +119,7 @@ def _make(
 ) -> Mapping[str, Run]:
     torch.manual_seed(0)
     torch._dynamo.reset()
-    model = make().to(memory_format=format).train(train)  # type: ignore[call-overload]
+    model = make().to(memory_format=format).train(train)
     x = torch.rand(shape).contiguous(memory_format=format)
 
     def compiled(model: nn.Module) -> Run:
