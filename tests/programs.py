@@ -1,5 +1,6 @@
 """Every layer, and every function with each of its arguments: what is scripted, traced, compiled and exported."""
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -188,8 +189,8 @@ class Programs(nn.Module):
 
     def __init__(self, *programs: Callable[..., Tensor]):
         super().__init__()
-        self.programs = programs
-        self.layers = nn.ModuleList(program for program in programs if isinstance(program, nn.Module))
+        self.programs = copy.deepcopy(programs)  # which other tests use, too
+        self.layers = nn.ModuleList(program for program in self.programs if isinstance(program, nn.Module))
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         return tuple(program(*arguments) for program in self.programs)

@@ -2,26 +2,32 @@
 
 import functools
 import importlib.util
+import itertools
 import json
 import math
 import os
 import re
 import sys
 import timeit
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import groupby, pairwise
 
 import matplotlib.image
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torchcrop_fast.bench import center_crop, command, layers, per_sample, sweep, view
+from torchcrop_fast.bench import center_crop, command, compiled, layers, override, per_sample, sweep, view
 from torchcrop_fast.bench.harness import LIMIT, LIMITS, OURS, Case, Timing, measure
 
 from torchcrop_fast import functional
 from torchcrop_fast.__main__ import main
 
-FAMILIES = {"layers": layers, "center_crop": center_crop, "view": view, "per_sample": per_sample, "sweep": sweep}
+FAMILIES = {"layers": layers, "override": override, "center_crop": center_crop, "view": view}
+FAMILIES |= {"per_sample": per_sample, "compiled": compiled, "sweep": sweep}
 GOOD = torch.arange(1.0, 5.0)
 
 
@@ -46,6 +52,33 @@ def test_a_wrong_result_is_found_before_anything_is_timed(who, wrong, exact):
     with pytest.raises(AssertionError, match=f"^some data, function, {who}: "):
         measure(case_of(runs, exact), 7, 0)
     assert sorted(set(calls)) == sorted(calls)
+
+
+def test_calls_run_within_what_the_case_puts_around_them():
+    calls = []
+
+    def run(name):
+        calls.append((name, within[-1]))
+        return GOOD
+
+    @contextmanager
+    def around(name):
+        within.append(name)
+        yield
+        within.pop()
+
+    within = [None]
+    runs = {name: partial(run, name) for name in (OURS, "reference")}
+    measure(Case("some data", "function", lambda: runs, 64, around=around), 3, 0)
+    assert set(calls) == {(OURS, OURS), ("reference", "reference")}
+    assert within == [None]
+
+
+def test_time_is_read_from_the_cases_clock():
+    ticks = itertools.count()
+    case = Case("some data", "function", lambda: dict.fromkeys((OURS, "reference"), lambda: GOOD), 64)
+    timings = measure(replace(case, clock=lambda: float(next(ticks))), 3, 0)
+    assert timings[OURS].rounds == (1e6,) * 3  # a tick a turn of one call
 
 
 def test_rounding_is_allowed_where_the_case_says_so():
@@ -142,6 +175,9 @@ REFERENCES = {
 }
 
 
+OF_FAMILIES = {"view": "view", "sweep": "F.pad", "override": "torch's own kernels", "compiled": "as it was"}
+
+
 @pytest.mark.parametrize("quick", [True, False], ids=["quick", "full"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cases_are_well_formed(family, quick):
@@ -149,7 +185,7 @@ def test_cases_are_well_formed(family, quick):
     assert len({(case.name, case.what) for case in cases}) == len(cases) > 0
     assert all(isinstance(case.bytes, int) and case.bytes > 0 for case in cases)
     for case in sorted(cases, key=lambda case: case.bytes)[:5]:
-        reference = {"view": "view", "sweep": "F.pad"}.get(family, REFERENCES.get(case.what, "nn.ZeroPad2d"))
+        reference = OF_FAMILIES.get(family, REFERENCES.get(case.what, "nn.ZeroPad2d"))
         assert list(case.make())[:2] == [OURS, reference]
 
 
@@ -221,6 +257,11 @@ def _few_tiny_cases(monkeypatch, set_num_threads):
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     monkeypatch.setattr(center_crop, "SHAPES", (((1, 3, 16, 16), 8, torch.uint8), ((1, 3, 16, 16), 8, torch.float32)))
     monkeypatch.setattr(view, "SHAPES", (((2, 3, 12, 12), 2),))
+    pads = (((2, 3, 12, 12), "ZeroPad2d(-4)", lambda: nn.ZeroPad2d(-4)),)
+    for family in (override, compiled):
+        monkeypatch.setattr(family, "QUICK", pads)
+        monkeypatch.setattr(family, "MODELS", pads)
+    monkeypatch.setattr(compiled, "WINDOWS", (((2, 3, 12, 12), 8),) * 2)
     crops = [((2, 3, 12, 12), 8, overhang, "constant", torch.float32) for overhang in (0, 0, 2, 2, 2, 2)]
     monkeypatch.setattr(per_sample, "CROPS", crops)
     monkeypatch.setattr(per_sample, "cases", lambda quick: iter(list(PER_SAMPLE(True))[:6]))
@@ -277,6 +318,8 @@ def test_all_families_are_measured_printed_and_kept(capsys, tmp_path):
     assert {"torch.compile of nn.ZeroPad2d", "chain of four nn.ZeroPad2d(-1)", "F.pad"} < contenders["layers"]
     assert contenders["center_crop"] == {OURS, "torchvision v2", "torchvision v2, contiguous", "Kornia", LIMIT}
     assert contenders["view"] == {OURS, "view", "F.pad", LIMIT}
+    assert contenders["override"] == {OURS, "torch's own kernels", LIMIT}
+    assert contenders["compiled"] == {OURS, "as it was", "gather", LIMIT}
     assert contenders["sweep"] == {OURS, "F.pad", LIMIT}
 
 

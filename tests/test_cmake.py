@@ -113,7 +113,8 @@ def test_cpp_suite_calls_every_public_function(ops_test):
     declared = set(re.findall(r"^TORCHCROP_FAST_API [^(]*?(\w+)\(", text, re.MULTILINE))
     called = re.findall(r" U torchcrop_fast::(\w+)", finish("nm", "--demangle", "--undefined-only", ops_test))
     assert len(declared) > 10
-    assert set(called) == declared
+    handle = re.search(r"^class TORCHCROP_FAST_API (\w+)", text, re.MULTILINE)[1]
+    assert set(called) - {handle} == declared
 
 
 @pytest.mark.parametrize(("project", "target"), [("", "torchcrop_fast"), ("tests/cpp/installed", "installed_test")])

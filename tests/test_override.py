@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from builds import ROOT
 from op_tester import bits
 from pad_cases import CASES, REPEATING_CASES
 from torch import Tensor, nn
@@ -332,6 +334,20 @@ def test_environment_turns_it_on_wherever_the_library_is_loaded():
     told, warned = run_program(library, TORCHCROP_FAST_OVERRIDE="yes")
     assert told == "True 1\n"
     assert "TORCHCROP_FAST_OVERRIDE must be 0 or 1, got 'yes'" in warned
+
+
+def test_what_the_page_on_converting_tells_of_it():
+    page = (ROOT / "docs/convert.md").read_text()
+    (command,) = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    told = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=True, env=os.environ | {"PATH": path}
+    )
+    assert told.stdout == "torch.Size([10, 1, 20, 20])\n"
+    (code,) = re.findall(r"^```cpp\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    suite = (ROOT / "tests/cpp/library_test.cpp").read_text()
+    for line in code.splitlines():  # its calls are tested there
+        assert line.partition("  //")[0].replace("torchcrop_fast::", "tcf::") in suite
 
 
 class Padded(nn.Module):

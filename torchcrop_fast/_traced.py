@@ -17,6 +17,13 @@ _OP = torch.ops.torchcrop_fast.pad.default
 
 
 @_OP.py_impl(DispatchKey.Autograd)
+def _decompose(input: Tensor, pad: list[int], mode: str = "constant", value: complex | None = None) -> Tensor:
+    if mode != "constant" and _stays_our_op(input):
+        result: Tensor = _OP._op_dk(DispatchKey.Autograd, input, pad, mode, value)
+        return result
+    return _pad(input, pad, mode, value)
+
+
 def pad(input: Tensor, pad: list[int], mode: str = "constant", value: complex | None = None) -> Tensor:
     """Pad, for the op: slices for what is taken away, ATen's pad for what is added.
 
@@ -106,8 +113,8 @@ def _repeat(
     has_dtype = plain.dtype in _REPEATED_DTYPES or mode == "circular"
     has_dims = 1 <= padded <= 3 and 1 <= dims - padded <= 2
     is_empty = any(guard_or_false(input.size(dim) == 0) for dim in range(dims))
-    if isinstance(input, tuple(UNREPEATED)):
-        result: Tensor = _OP._op_dk(DispatchKey.Autograd, input, pad, mode)
+    if _stays_our_op(input):
+        result: Tensor = _OP(input, pad, mode)
         return result
     if not has_dtype or not has_dims or is_empty:
         return _repeat_by_index(plain, pad, mode)
@@ -125,6 +132,16 @@ UNREPEATED: list[type[Tensor]] = []
 _REPEATED_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
 
 
+_pad = pad  # which its argument hides
+
+
+def _stays_our_op(input: Tensor) -> bool:
+    """Whether a pad that repeats is no other op: of tensors of some kinds, and for ONNX, which moves float8 by ours."""
+    dtype = _plain(input).dtype
+    is_float8 = dtype.is_floating_point and dtype.itemsize == 1
+    return isinstance(input, tuple(UNREPEATED)) or (is_float8 and is_exporting())
+
+
 def _repeat_by_index(input: Tensor, pad: list[int], mode: str) -> Tensor:
     """What a border shows, dimension by dimension."""
     result = input
@@ -137,9 +154,10 @@ def _repeat_by_index(input: Tensor, pad: list[int], mode: str) -> Tensor:
         index = torch.arange(-before, size + after, device=input.device)
         if mode == "replicate":
             index = index.clamp(0, size - 1)
-        elif mode == "circular":  # wraps what a crop leaves
+        elif mode == "circular":  # wraps what a crop leaves, once
             first, last = at_least_zero(-before), size - at_least_zero(-after)
-            index = (index - first).remainder(last - first) + first
+            index = torch.where(index < first, index + last - first, index)
+            index = torch.where(index >= last, index - last + first, index)
         else:
             index = index.abs()
             index = torch.minimum(index, 2 * (size - 1) - index)
