@@ -4,6 +4,8 @@ torch.compile first sees our op: what it followed through Python, its graph woul
 of the op here, as of torch's own composite ops, is what gets compiled. Exports call this as it is.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,9 +50,8 @@ def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], 
     from torch.fx.experimental.symbolic_shapes import guard_or_true, statically_known_true
 
     window = _crop(input, cropping)
-    differentiates = torch.is_grad_enabled() and input.requires_grad
     if all(statically_known_true(entry <= 0) for entry in added):
-        if differentiates and not is_exporting():  # whose backward fuses, as that of slices does not
+        if _differentiates(input):  # whose backward fuses, as that of slices does not
             return torch.constant_pad_nd(input, pad)
         return window.clone()
     plain = _plain(input)
@@ -60,11 +61,16 @@ def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], 
             name = str(dtype).removeprefix("torch.")
             raise RuntimeError(f"pad: value must fit dtype {name}, got {_number(value)}")
         value = 0
-    if differentiates and not is_exporting():
+    if _differentiates(input):
         return torch.constant_pad_nd(input, pad, value)
     if suggest_memory_format(_plain(window)) != suggest_memory_format(plain):  # of a window of few elements
         return torch.constant_pad_nd(input, pad, value)
     return torch.constant_pad_nd(window, added, value)
+
+
+def _differentiates(input: Tensor) -> bool:
+    """Whether a graph is for training."""
+    return torch.is_grad_enabled() and input.requires_grad and not is_exporting()
 
 
 def _plain(input: Tensor) -> Tensor:
@@ -120,7 +126,10 @@ def _repeat(
         return _repeat_by_index(plain, pad, mode)
     if mode == "circular":  # which wraps what a crop leaves
         return F.pad(_crop(input, cropping), added, mode)
-    result = F.pad(input, added, mode)
+    if mode == "replicate" and _differentiates(input):
+        result = _Replicated.apply(input, added)
+    else:
+        result = F.pad(input, added, mode)
     if cropping == [0] * len(cropping):
         return result
     return _crop(result, cropping).clone(memory_format=suggest_memory_format(plain))
@@ -140,6 +149,29 @@ def _stays_our_op(input: Tensor) -> bool:
     dtype = _plain(input).dtype
     is_float8 = dtype.is_floating_point and dtype.itemsize == 1
     return isinstance(input, tuple(UNREPEATED)) or (is_float8 and is_exporting())
+
+
+class _Replicated(torch.autograd.Function):
+    """A replicated border whose gradient is our op: torch's own, compiled, ends in an error behind a convolution."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(input: Tensor, pad: list[int]) -> Tensor:
+        return F.pad(input, pad, "replicate")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, list[int]], output: Tensor) -> None:
+        input, ctx.pad = inputs
+        ctx.size = input.shape[input.dim() - len(ctx.pad) // 2 :]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return torch.ops.torchcrop_fast._pad_adjoint(grads[0], ctx.pad, ctx.size, "replicate"), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return F.pad(tangents[0], ctx.pad, "replicate")
 
 
 def _repeat_by_index(input: Tensor, pad: list[int], mode: str) -> Tensor:
