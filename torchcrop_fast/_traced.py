@@ -61,7 +61,8 @@ def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], 
             name = str(dtype).removeprefix("torch.")
             raise RuntimeError(f"pad: value must fit dtype {name}, got {_number(value)}")
         value = 0
-    if _differentiates(input):
+    is_fixed = not is_exporting() and all(isinstance(size, int) for size in input.shape)  # or it is slower
+    if is_fixed or _differentiates(input):
         return torch.constant_pad_nd(input, pad, value)
     if suggest_memory_format(_plain(window)) != suggest_memory_format(plain):  # of a window of few elements
         return torch.constant_pad_nd(input, pad, value)
