@@ -81,6 +81,14 @@ CROP_CASES += [
 ]
 
 
+def test_random_crop_draws_from_its_generator_in_torch() -> None:
+    layer = tcf.RandomCrop(4, padding=3, flip=0.5, generator=torch.Generator().manual_seed(3))
+    images = torch.rand(9, 3, 8, 9)
+    converted = plain(layer)  # whose generator is one of its own, in the same state
+    for _ in range(3):
+        assert_same(converted(images), layer(images))
+
+
 @pytest.mark.parametrize("case", CROP_CASES, ids=str)
 def test_crops_at_given_places_are_the_same_in_torch(case: crop_at_cases.CropAtCase) -> None:
     torch.manual_seed(case.seed)

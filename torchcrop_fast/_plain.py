@@ -6,11 +6,8 @@ from torch import Tensor
 
 from torchcrop_fast import layers
 from torchcrop_fast._scripted import center_pads, center_start, scripts_while_tracing
-from torchcrop_fast.layers import _draw
 
 __all__ = ["CenterCrop", "CropMirrorNormalize", "RandomCrop"]
-
-torch.fx.wrap("_draw")
 
 
 class CenterCrop(layers.CenterCrop):
@@ -23,9 +20,7 @@ class CenterCrop(layers.CenterCrop):
 class RandomCrop(layers.RandomCrop):
     """What :class:`torchcrop_fast.RandomCrop` does: the same draws, too."""
 
-    def forward(self, input: Tensor, offsets: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
-        if self.training:
-            offsets, flip = _draw(input, self.size, self.padding, self.pad_if_needed, self.flip, offsets, flip)
+    def _crop(self, input: Tensor, offsets: Tensor | None, flip: Tensor | None) -> Tensor:
         return _crop_each(input, offsets, flip, self.size, self.fill, self.padding_mode)
 
 

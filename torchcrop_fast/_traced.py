@@ -62,9 +62,8 @@ def _fill(input: Tensor, pad: list[int], cropping: list[int], added: list[int], 
             raise RuntimeError(f"pad: value must fit dtype {name}, got {_number(value)}")
         value = 0
     is_fixed = not is_exporting() and all(isinstance(size, int) for size in input.shape)  # or it is slower
-    if is_fixed or _differentiates(input):
-        return torch.constant_pad_nd(input, pad, value)
-    if suggest_memory_format(_plain(window)) != suggest_memory_format(plain):  # of a window of few elements
+    # A window of few elements may look like one of another memory format.
+    if is_fixed or _differentiates(input) or suggest_memory_format(_plain(window)) != suggest_memory_format(plain):
         return torch.constant_pad_nd(input, pad, value)
     return torch.constant_pad_nd(window, added, value)
 

@@ -290,6 +290,9 @@ class RandomCrop(nn.Module):
             offsets, flip = _draw(
                 input, self.size, self.padding, self.pad_if_needed, self.flip, offsets, flip, self.generator
             )
+        return self._crop(input, offsets, flip)
+
+    def _crop(self, input: Tensor, offsets: Tensor | None, flip: Tensor | None) -> Tensor:
         return _crop_each(input, offsets, flip, self.size, self.fill, self.padding_mode)
 
     def extra_repr(self) -> str:
