@@ -89,6 +89,16 @@ def test_random_crop_draws_from_its_generator_in_torch() -> None:
         assert_same(converted(images), layer(images))
 
 
+@pytest.mark.parametrize("border", ["edge", "reflect", "symmetric"])
+def test_exported_center_is_right_for_smaller_images_in_torch(border: str) -> None:
+    layer = tcf.RandomCrop((7, 9), padding_mode=border).eval()
+    sizes = ({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},)
+    exported = torch.export.export(plain(layer), (torch.rand(2, 3, 12, 14),), dynamic_shapes=sizes).module()
+    for height, width in [(12, 14), (5, 6), (3, 20), (9, 4)]:
+        images = torch.rand(2, 3, height, width)
+        assert_same(exported(images), layer(images))
+
+
 @pytest.mark.parametrize("case", CROP_CASES, ids=str)
 def test_crops_at_given_places_are_the_same_in_torch(case: crop_at_cases.CropAtCase) -> None:
     torch.manual_seed(case.seed)

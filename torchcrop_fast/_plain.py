@@ -6,6 +6,7 @@ from torch import Tensor
 
 from torchcrop_fast import layers
 from torchcrop_fast._scripted import center_pads, center_start, scripts_while_tracing
+from torchcrop_fast.layers import _fits
 
 __all__ = ["CenterCrop", "CropMirrorNormalize", "RandomCrop"]
 
@@ -59,8 +60,8 @@ def _crop_each(
     fill: int | float | complex,
     padding_mode: str,
 ) -> Tensor:
-    fits = size[0] <= input.size(-2) and size[1] <= input.size(-1)
-    if offsets is None and flip is None and (padding_mode == "constant" or fits):
+    fits = padding_mode == "constant" or _fits(size, input.size(-2), input.size(-1))
+    if offsets is None and flip is None and fits:
         return torch.constant_pad_nd(input, center_pads(input, list(size), "torchvision"), fill)
     border = "replicate" if padding_mode == "edge" else padding_mode
     channels_last = (
