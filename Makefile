@@ -93,7 +93,10 @@ format: $(BUILT)  ## put all code into the style that lint asks for
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.h' '*.cpp' '*.cu')
 
-.PHONY: gpu-report gpu-tune
+.PHONY: gpu-count gpu-report gpu-tune
+gpu-count: $(BUILT)  ## count what the GPU kernels cost, without a GPU: it needs nvcc
+	@$(BIN)/python -m bench.gpu_counts
+
 gpu-report:  ## on a machine with a GPU: build, test, check and measure there, with PYTHON's own torch
 	@$(PYTHON) -m bench.gpu
 

@@ -93,10 +93,22 @@ __device__ __forceinline__ void store<Chunk>(char* to, Chunk chunk) {
   store<uint4>(to, make_uint4(chunk.word[0], chunk.word[1], chunk.word[2], chunk.word[3]));
 }
 
+#if defined(TORCHCROP_FAST_TELL_ACCESSES)
+void tell_accesses(const Accesses& accesses);  // of the launch to come, for who runs it without a GPU
+#else
+inline void tell_accesses(const Accesses&) {}
+#endif
+
 // Launches blocks of a kernel on a stream. Returns a cudaError_t.
 template <class Parameters>
 LaunchError launch(
-    void (*kernel)(Parameters), int64_t blocks, int threads, Stream stream, Parameters parameters, const Accesses&) {
+    void (*kernel)(Parameters),
+    int64_t blocks,
+    int threads,
+    Stream stream,
+    Parameters parameters,
+    const Accesses& accesses) {
+  tell_accesses(accesses);
   void* arguments[] = {&parameters};
   const dim3 grid(static_cast<unsigned>(blocks)), block(static_cast<unsigned>(threads));
   return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, arguments, 0, stream);
