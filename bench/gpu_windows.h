@@ -24,6 +24,7 @@ struct Case {
   int normalized_size = 0;                // bytes of an element of the output, channel after channel; 0: a copy
   PixelType in_type = PixelType::kUint8;  // where it is normalized, as is the next one
   PixelType out_type = PixelType::kFloat;
+  bool pixels = false;    // normalized pixel after pixel instead
   bool reversed = false;  // windows are read and images written, as gradients of crops at places are
 
   int64_t images() const { return n * c * h * w; }
@@ -75,7 +76,7 @@ inline const Case kCases[] = {
     {"float32 placed 223",          "placed",          4, 128, 3, 256, 256,  0,  0, 223, 223, false, true},
     {"uint8 placed 32 of 32",       "placed",          1, 16384, 3, 32, 32,  0,  0,  32,  32, false, true, Border::kConstant, 4},
     {"float32 placed 32 of 32",     "placed",          4, 8192, 3, 32,  32,  0,  0,  32,  32, false, true, Border::kConstant, 4},
-    {"float32 placed, gradient",    "placed",          4, 128, 3, 256, 256,  0,  0, 224, 224, false, true, Border::kConstant, 0, 0, {}, {}, true},
+    {"float32 placed, gradient",    "placed",          4, 128, 3, 256, 256,  0,  0, 224, 224, false, true, Border::kConstant, 0, 0, {}, {}, false, true},
     {"uint8 reflect 4",             "borders that repeat", 1, 16, 64, 224, 224, -4, -4, 232, 232, false, false, Border::kReflect},
     {"float32 reflect 4",           "borders that repeat", 4,  8, 64, 224, 224, -4, -4, 232, 232, false, false, Border::kReflect},
     {"float32 replicate 3",         "borders that repeat", 4,  8, 64, 224, 224, -3, -3, 230, 230, false, false, Border::kReplicate},
@@ -92,6 +93,11 @@ inline const Case kCases[] = {
     {"float32 HWC to float32",      "normalized",      4, 128, 3, 256, 256,  0,  0, 224, 224, true, true, Border::kConstant, 0, 4, PixelType::kFloat, PixelType::kFloat},
     {"float16 HWC to float16",      "normalized",      2, 128, 3, 256, 256,  0,  0, 224, 224, true, true, Border::kConstant, 0, 2, PixelType::kHalf, PixelType::kHalf},
     {"float16 CHW to float16",      "normalized",      2, 128, 3, 256, 256,  0,  0, 224, 224, false, true, Border::kConstant, 0, 2, PixelType::kHalf, PixelType::kHalf},
+    {"uint8 gray to float16",       "normalized",      1, 512, 1, 256, 256,  0,  0, 224, 224, false, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kHalf},
+    {"uint8 CHW to float16, 223",   "normalized",      1, 256, 3, 256, 256,  0,  0, 223, 223, false, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kHalf},
+    {"float16 HWC to float16, 223", "normalized",      2, 128, 3, 256, 256,  0,  0, 223, 223, true, true, Border::kConstant, 0, 2, PixelType::kHalf, PixelType::kHalf},
+    {"uint8 HWC to float16, border", "normalized",     1, 256, 3, 224, 224,  0,  0, 224, 224, true, true, Border::kConstant, 16, 2, PixelType::kUint8, PixelType::kHalf},
+    {"uint8 HWC to float16 HWC",    "normalized",      1, 256, 3, 256, 256,  0,  0, 224, 224, true, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kHalf, true},
     {"tiny",                        "small",           4, 10, 1, 28, 28,     4,  4,  20,  20},
     {"small, placed",               "small",           4, 64, 3, 32, 32,     0,  0,  32,  32, false, true},
     {"small uint8 239",             "small",           1,  1, 64, 256, 256,  3,  7, 249, 239},
@@ -131,7 +137,7 @@ inline int64_t moved(const Case& given) {
 // starts, flips: null, or where the kernel reads them.
 inline Windows windows_of(
     const Case& given, const char* in, char* out, const int64_t* starts, const unsigned char* flips) {
-  const bool last = given.channels_last, last_out = last && given.normalized_size == 0;
+  const bool last = given.channels_last, last_out = last && (given.normalized_size == 0 || given.pixels);
   const int64_t in_pixel = last ? given.c : 1, out_pixel = last_out ? given.c : 1;
   WindowDim channels{given.c, 0, given.c, last ? 1 : given.h * given.w, last_out ? 1 : given.out_h * given.out_w};
   WindowDim rows{given.out_h, given.placed ? 0 : given.top, given.h, given.w * in_pixel, given.out_w * out_pixel};
@@ -161,7 +167,7 @@ inline Windows windows_of(
   }
   add(rows, given.placed ? 0 : -1);
   add(columns, given.placed ? 1 : -1);
-  if (last_out) {
+  if (last && given.normalized_size == 0) {
     add(channels, -1);
   }
   windows.windows_to_images = given.reversed;

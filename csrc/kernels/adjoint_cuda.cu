@@ -28,7 +28,7 @@ struct AddParameters {
   const char* out;
   Index elements;  // of in
   Border border;
-  Places places;
+  DevicePlaces<Index> places;
   Divider<Index> image_size;  // elements of an image
   Index windows;              // of an image
   Index in_image_stride;      // bytes, as are the next two
@@ -47,10 +47,12 @@ struct DimOccurrences {
 
 template <bool kPlaced, class Index>
 TORCHCROP_FAST_DEVICE DimOccurrences<Index> find_occurrences(
-    const AddParameters<Index>& p, const AddedDim<Index>& dim, Index image, Index window, Index index) {
+    const AddParameters<Index>& p, const AddedDim<Index>& dim, const WindowPlaces& places, Index index) {
   IndexMap<Index> map{dim.start, 1};
   if (kPlaced && dim.spatial >= 0) {
-    map = index_map_of(p.places, p.border, false, image, window, dim.spatial, dim.start, dim.size, dim.in_size.size());
+    map = index_map_of(
+        p.places, places, border_period(p.border, dim.in_size.size()), false, dim.spatial, dim.start, dim.size,
+        dim.in_size.size());
   }
   const Index start = map.step > 0 ? map.base : map.base - dim.size + 1;
   return {occurrences_of(p.border, start, dim.size, dim.in_size.size(), index), map};
@@ -78,7 +80,7 @@ TORCHCROP_FAST_DEVICE Sum<T> load_number(const char* from) {
 template <class T>
 TORCHCROP_FAST_DEVICE void store_number(char* to, Sum<T> sum) {
   if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-    store(to, from_float<T>(sum).bits);
+    store(to, static_cast<uint16_t>(rounded_pair<T, true>(sum, 0)));
   } else {
     store(to, sum);
   }
@@ -95,12 +97,13 @@ struct NthOccurrence {
 template <bool kPlaced, class Index>
 TORCHCROP_FAST_DEVICE NthOccurrence<Index> find_nth_occurrence(
     const AddParameters<Index>& p, Index image, Index window, Index element, Index nth) {
+  const WindowPlaces places = kPlaced ? places_of(p.places, image, window) : WindowPlaces{};
   NthOccurrence<Index> found{1, 0};
   for (int d = p.dims - 1; d >= 0; --d) {
     const AddedDim<Index>& dim = p.dim[d];
     const Index around = dim.in_size.divide(element);
     const DimOccurrences<Index> shown =
-        find_occurrences<kPlaced>(p, dim, image, window, element - around * dim.in_size.size());
+        find_occurrences<kPlaced>(p, dim, places, element - around * dim.in_size.size());
     element = around;
     const Index count = shown.occurrences.count;
     if (count == 0) {
@@ -129,7 +132,7 @@ TORCHCROP_FAST_DEVICE Sum<T> add_window(
 }
 
 template <bool kPlaced, class T, class Index>
-__global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(1))
     add_windows_kernel(const __grid_constant__ AddParameters<Index> p) {
   const Index nth = static_cast<Index>(blockIdx.x) * kThreads + static_cast<Index>(threadIdx.x);
   if (nth >= p.elements) {
@@ -168,7 +171,7 @@ bool fits_32_bits(const Windows& windows) {
     longest = std::max({longest, dim.size, dim.in_size, std::abs(dim.start)});
   }
   const int64_t bytes = std::max(in_extent(windows), out_extent(windows)) * windows.window.element_size;
-  return std::max({bytes, elements_of(windows), 8 * longest}) < k32BitLimit;
+  return fit_32_bits(windows.places) && std::max({bytes, elements_of(windows), 8 * longest}) < k32BitLimit;
 }
 
 template <class T, class Index>
@@ -181,7 +184,7 @@ LaunchError add_as(const Windows& windows, Stream stream) {
   p.out = window.out;
   p.elements = static_cast<Index>(elements);
   p.border = window.border;
-  p.places = windows.places;
+  p.places = device_places<Index>(windows.places);
   p.image_size = Divider<Index>(elements / windows.images);
   p.windows = static_cast<Index>(windows.windows_an_image);
   p.in_image_stride = bytes(windows.in_image_stride);

@@ -65,14 +65,51 @@ TORCHCROP_FAST_HOST_DEVICE inline Index border_index(Border border, Index index,
   return border == Border::kReflect ? period - at : period - 1 - at;  // on the way back
 }
 
+// What a window's index i sees along one dimension: the input's index base + step * i.
+template <class Index>
+struct IndexMap {
+  Index base;
+  Index step;  // 1, -1 where it is mirrored, or 0: one element over and over
+};
+
+// How indexes just outside of the input see it through a border that repeats it: their map is turned, and shifted by
+// one number where it leads below 0, by another where beyond the size. Right as far as that leads back into the input.
+template <class Index>
+struct Repetition {
+  Index turn;  // 1, -1 on the way back, or 0: one element over and over
+  Index below;
+  Index beyond;
+
+  TORCHCROP_FAST_HOST_DEVICE IndexMap<Index> operator()(const IndexMap<Index>& map, bool is_below) const {
+    return {turn * map.base + (is_below ? below : beyond), turn * map.step};
+  }
+};
+
+template <class Index>
+TORCHCROP_FAST_HOST_DEVICE inline Repetition<Index> repetition_of(Border border, Index size) {
+  switch (border) {
+    case Border::kReplicate:
+      return {0, 0, size - 1};
+    case Border::kReflect:
+      return {-1, 0, 2 * (size - 1)};
+    case Border::kSymmetric:
+      return {-1, -1, 2 * size - 1};
+    default:
+      return {1, size, -size};
+  }
+}
+
 // A start that shows the same, near enough to the input that it may be added to a size: a window begins at
-// most its size before the input, and at most at its end, or within a period of it.
-TORCHCROP_FAST_HOST_DEVICE inline int64_t near_start(Border border, int64_t start, int64_t size, int64_t in_size) {
-  const int64_t period = border_period(border, in_size);
+// most its size before the input, and at most at its end, or within a period of it. Index as for border_period.
+template <class Index>
+TORCHCROP_FAST_HOST_DEVICE inline Index near_start_of_period(Index period, Index start, Index size, Index in_size) {
   if (period > 0) {
     return -period < start && start < period ? start : start % period;
   }
   return start < -size ? -size : (start > in_size ? in_size : start);
+}
+TORCHCROP_FAST_HOST_DEVICE inline int64_t near_start(Border border, int64_t start, int64_t size, int64_t in_size) {
+  return near_start_of_period(border_period(border, in_size), start, size, in_size);
 }
 
 // The indexes of a window, in ascending order, that see one index of the input: first, second, and those a multiple of

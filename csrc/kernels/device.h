@@ -26,14 +26,15 @@ inline constexpr int kThreads = TORCHCROP_FAST_THREADS;
 #endif
 inline constexpr int kSmallThreads = TORCHCROP_FAST_SMALL_THREADS;
 
-// How many threads a multiprocessor is to hold, in blocks, so that none of a kernel's registers spills.
+// How many threads a multiprocessor is to hold, in blocks, so that none of a kernel's registers spills: all, two thirds
+// or half of them, by what the kernel needs.
 #if !defined(TORCHCROP_FAST_RESIDENT_THREADS)
 #define TORCHCROP_FAST_RESIDENT_THREADS 1536
 #endif
 template <class Index>
-constexpr int min_blocks(bool needs_more) {
+constexpr int min_blocks(int needs) {
   constexpr int kResident = TORCHCROP_FAST_RESIDENT_THREADS / (sizeof(Index) == 4 ? 1 : 2);
-  return (needs_more ? kResident * 2 / 3 : kResident) / kThreads;
+  return kResident * (needs == 0 ? 6 : (needs == 1 ? 4 : 3)) / 6 / kThreads;
 }
 
 // Where no number of a launch reaches it, threads count in 32 bits: what they add to one still fits.

@@ -160,6 +160,10 @@ inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
 inline uint32_t __funnelshift_r(uint32_t low, uint32_t high, uint32_t shift) {
   return static_cast<uint32_t>(((uint64_t{high} << 32) | low) >> (shift % 32));
 }
+// The high half of (high, low) shifted left by at most 32 bits.
+inline uint32_t __funnelshift_lc(uint32_t low, uint32_t high, uint32_t shift) {
+  return static_cast<uint32_t>(((uint64_t{high} << 32) | low) << (shift < 32 ? shift : 32) >> 32);
+}
 // Four of the eight bytes of (b, a), each chosen by a hexadecimal digit.
 inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t chosen) {
   const uint64_t bytes = (uint64_t{b} << 32) | a;

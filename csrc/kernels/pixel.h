@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "border.h"
 
@@ -32,6 +33,11 @@ TORCHCROP_FAST_HOST_DEVICE inline float to_float(BFloat16 number) {
   return std::bit_cast<float>(static_cast<uint32_t>(number.bits) << 16);
 }
 TORCHCROP_FAST_HOST_DEVICE inline float to_float(Half number) {
+#if defined(__CUDA_ARCH__)
+  float there;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(there) : "h"(number.bits));
+  return there;
+#else
   const uint32_t sign = static_cast<uint32_t>(number.bits & 0x8000u) << 16;
   const uint32_t rest = number.bits & 0x7fffu;
   uint32_t bits = (rest << 13) + 0x38000000u;  // the exponent counts from another zero
@@ -41,6 +47,7 @@ TORCHCROP_FAST_HOST_DEVICE inline float to_float(Half number) {
     bits = std::bit_cast<uint32_t>(static_cast<float>(rest) * 0x1p-24f);
   }
   return std::bit_cast<float>(sign | bits);
+#endif
 }
 
 // The nearest number of the other type, the even one of two as near; NaN stays NaN.
@@ -73,6 +80,23 @@ TORCHCROP_FAST_HOST_DEVICE inline Half from_float(float number) {
     half = std::bit_cast<uint32_t>(std::bit_cast<float>(rest) + 0.5f) - 0x3f000000u;
   }
   return {static_cast<uint16_t>(sign | half)};
+}
+
+// Two numbers of the other type, the first one in the lower half. kMayBeNan: whether one of them may be.
+template <class T, bool kMayBeNan>
+TORCHCROP_FAST_DEVICE uint32_t rounded_pair(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  if (!kMayBeNan || (low == low && high == high)) {  // of NaN the hardware makes another one
+    uint32_t pair;
+    if constexpr (std::is_same_v<T, Half>) {
+      asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    } else {
+      asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    }
+    return pair;
+  }
+#endif
+  return from_float<T>(low).bits | static_cast<uint32_t>(from_float<T>(high).bits) << 16;
 }
 
 }  // namespace torchcrop_fast

@@ -15,6 +15,8 @@ struct OuterDim {
   Divider<Index> size;  // of the output
   Index in_size;
   Index start;
+  Index period;  // of the border
+  Repetition<Index> repetition;
   Index in_stride;
   Index out_stride;
   int spatial;
@@ -34,22 +36,27 @@ struct CopyParameters {
   Index out_bytes;
 
   Border border;
-  Divider<Index> row;    // of the output
-  Index rows;            // how many
-  Divider<Index> pixel;  // of an element of the columns
-  Index columns;         // of the output, in pixels
-  Index in_columns;      // likewise
-  Index start;           // of the columns, in pixels
+  Divider<Index> row;            // of the output
+  Index rows;                    // how many
+  Divider<Index> pixel;          // of an element of the columns
+  Index columns;                 // of the output, in pixels
+  Index in_columns;              // likewise
+  Index start;                   // of the columns, in pixels
+  Repetition<Index> repetition;  // likewise
+  Index period;                  // of the border, likewise
   Index in_pixel_stride;
   Index out_pixel_stride;
   int column_spatial;
-  int unit;              // what is copied at once where a chunk is not: at most 8
-  bool bordered;         // whether some rows show fill beside the input
-  bool whole_chunks;     // as Copy has it
-  bool reverses_chunks;  // whether the pixels of a chunk may be turned round together
-  Chunk fill;            // of a chunk of the output
+  int unit;                 // what is copied at once where a chunk is not: at most 8
+  bool leaves_borders;      // whether chunks in which a border begins or ends are written apart from the others
+  bool has_seams;           // whether any are: those in which a row ends, too
+  bool joins_segments;      // whether chunks may be joined of what lies together in the input
+  bool reverses_chunks;     // whether the pixels of a chunk may be turned round together
+  uint32_t reversed_bytes;  // of a word then, as __byte_perm has them
+  bool repeats_pixels;      // whether a chunk may be filled with a pixel
+  Chunk fill;               // of a chunk of the output
 
-  Places places;
+  DevicePlaces<Index> places;
   bool windows_to_images;
   Divider<Index> window_rows;
   Divider<Index> windows;  // of an image
@@ -57,8 +64,9 @@ struct CopyParameters {
   Index out_image_stride;
   Index out_window_stride;
 
-  Index chunks;      // of the output; or units, where it has gaps
-  int block_chunks;  // how many of them a block writes
+  Divider<Index> threads;  // of a block
+  Index chunks;            // of the output; or units, where it has gaps
+  int block_chunks;        // how many of them a block writes
 
   int outer;  // used entries of dim
   OuterDim<Index> dim[kOuter == kAnyOuter ? kMaxCudaDims : kOuter];
@@ -73,18 +81,71 @@ struct Row {
   Index begin, end;  // the row's bytes [begin, end) see the input itself; none, in a row of nothing but fill
 };
 
-// Finds what a row shows. kPlaced: the windows' starts are read.
-template <bool kPlaced, bool kStridedOut, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index, kOuter>& p, Index index) {
+// What a thread knows of the window that it looked at last, so that places are read only where it comes to another.
+template <int kOuter, class Index>
+struct KnownWindow {
+  Index nth = -1;
+  Index in;   // bytes from the aligned input to its image
+  Index out;  // bytes from the output's first element to it
+  IndexMap<Index> dim[kOuter > 0 ? kOuter : 1];
+  IndexMap<Index> columns;
+};
+template <class Index>
+struct KnownWindow<kAnyOuter, Index> {};  // of so many dimensions nothing is kept
+
+template <bool kRepeats, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE IndexMap<Index> map_of(
+    const CopyParameters<Index, kOuter>& p,
+    const WindowPlaces& places,
+    int spatial,
+    Index period,
+    Index start,
+    Index size,
+    Index in_size) {
+  if (spatial < 0) {
+    return {start, 1};
+  }
+  return index_map_of(
+      p.places, places, kRepeats ? period : Index{0}, p.windows_to_images, spatial, start, size, in_size);
+}
+
+// Finds what a row shows. kPlaced: the windows' starts are read. kRepeats: the border repeats the input.
+template <bool kPlaced, bool kRepeats, bool kStridedOut, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE Row<Index> find_row(
+    const CopyParameters<Index, kOuter>& p, Index index, KnownWindow<kOuter, Index>& known) {
+  constexpr bool kKept = kPlaced && kOuter != kAnyOuter;
   Row<Index> row{p.in_shift, 0, {p.start, 1}, 0, 0};
-  Index image = 0, window = 0;
-  if (kPlaced) {
+  WindowPlaces places{};
+  if constexpr (kPlaced) {
     const Index nth = p.window_rows.divide(index);
     index -= nth * p.window_rows.size();
-    image = p.windows.divide(nth);
-    window = nth - image * p.windows.size();
-    row.in += image * p.in_image_stride;
-    row.out += kStridedOut ? image * p.out_image_stride + window * p.out_window_stride : 0;
+    bool is_new = true;
+    if constexpr (kKept) {
+      is_new = nth != known.nth;
+    }
+    if (is_new) {
+      const Index image = p.windows.divide(nth), window = nth - image * p.windows.size();
+      places = places_of(p.places, image, window);
+      row.in += image * p.in_image_stride;
+      row.out += kStridedOut ? image * p.out_image_stride + window * p.out_window_stride : 0;
+      row.columns = map_of<kRepeats>(p, places, p.column_spatial, p.period, p.start, p.columns, p.in_columns);
+      if constexpr (kKept) {
+        known.nth = nth;
+        known.in = row.in;
+        known.out = row.out;
+        known.columns = row.columns;
+#pragma unroll
+        for (int d = 0; d < kOuter; ++d) {
+          const OuterDim<Index>& dim = p.dim[d];
+          known.dim[d] = map_of<kRepeats>(p, places, dim.spatial, dim.period, dim.start, dim.size.size(), dim.in_size);
+        }
+      }
+    }
+    if constexpr (kKept) {
+      row.in = known.in;
+      row.out = known.out;
+      row.columns = known.columns;
+    }
   }
   bool seen = true;
   const int outer = kOuter == kAnyOuter ? p.outer : kOuter;
@@ -95,27 +156,28 @@ TORCHCROP_FAST_DEVICE Row<Index> find_row(const CopyParameters<Index, kOuter>& p
     const Index i = index - around * dim.size.size();
     index = around;
     IndexMap<Index> map{dim.start, 1};
-    if (kPlaced && dim.spatial >= 0) {
-      map = index_map_of(
-          p.places, p.border, p.windows_to_images, image, window, dim.spatial, dim.start, dim.size.size(), dim.in_size);
+    if constexpr (kKept) {
+      map = known.dim[d];
+    } else if constexpr (kPlaced) {
+      map = map_of<kRepeats>(p, places, dim.spatial, dim.period, dim.start, dim.size.size(), dim.in_size);
     }
-    Index at = map.base + map.step * i;
-    if (p.border == Border::kConstant) {
-      seen = seen && is_inside(at, dim.in_size);
+    Index at = map.base + (kPlaced ? map.step * i : i);
+    if constexpr (kRepeats) {
+      if (!is_inside(at, dim.in_size)) {
+        const IndexMap<Index> there = dim.repetition({at, 0}, at < 0);
+        at = is_inside(there.base, dim.in_size) ? there.base : border_index(p.border, at, dim.in_size);
+      }
     } else {
-      at = border_index(p.border, at, dim.in_size);
+      seen = seen && is_inside(at, dim.in_size);
     }
     row.in += at * dim.in_stride;
     row.out += kStridedOut ? i * dim.out_stride : 0;
   }
-  if (kPlaced && p.column_spatial >= 0) {
-    row.columns = index_map_of(
-        p.places, p.border, p.windows_to_images, image, window, p.column_spatial, p.start, p.columns, p.in_columns);
-  }
   if (seen) {
     const Index base = row.columns.base;
-    const Index begin = row.columns.step > 0 ? -base : base - p.in_columns + 1;
-    const Index end = row.columns.step > 0 ? p.in_columns - base : base + 1;
+    const bool forward = !kPlaced || row.columns.step > 0;
+    const Index begin = forward ? -base : base - p.in_columns + 1;
+    const Index end = forward ? p.in_columns - base : base + 1;
     row.begin = (begin < 0 ? 0 : begin) * p.pixel.size();
     row.end = (end > p.columns ? p.columns : end) * p.pixel.size();
     row.end = row.end < row.begin ? row.begin : row.end;

@@ -28,6 +28,12 @@ constexpr int kManyBlocks = TORCHCROP_FAST_MANY_BLOCKS;
 #endif
 constexpr int kUnroll = TORCHCROP_FAST_UNROLL;
 
+// Rows of so many bytes and more have few chunks at a border.
+#if !defined(TORCHCROP_FAST_LONG_ROW)
+#define TORCHCROP_FAST_LONG_ROW 64
+#endif
+constexpr int64_t kLongRow = TORCHCROP_FAST_LONG_ROW;
+
 // A unit, in the lowest bytes.
 TORCHCROP_FAST_DEVICE uint64_t load_unit(const char* from, int bytes) {
   switch (bytes) {
@@ -61,44 +67,48 @@ TORCHCROP_FAST_DEVICE uint64_t half_of(const Chunk& chunk, int half) {
 }
 
 // What the row shows at this byte of it, which begins a unit. place: of the unit within a chunk of fill.
-template <int kOuter, class Index>
+template <bool kRepeats, int kOuter, class Index>
 TORCHCROP_FAST_DEVICE uint64_t
 read_unit(const CopyParameters<Index, kOuter>& p, const Row<Index>& row, Index byte, int place) {
-  if (p.border == Border::kConstant && (byte < row.begin || byte >= row.end)) {
+  if (!kRepeats && (byte < row.begin || byte >= row.end)) {
     return half_of(p.fill, place >> 3) >> (8 * (place & 7));
   }
   const Index column = p.pixel.divide(byte);
   Index at = row.columns.base + row.columns.step * column;
-  if (p.border != Border::kConstant) {
+  if (kRepeats) {
     at = border_index(p.border, at, p.in_columns);
   }
   return load_unit(p.in + row.in + at * p.in_pixel_stride + (byte - column * p.pixel.size()), p.unit);
 }
 
 // Writes a chunk, or what of it lies in the output, unit by unit. first: its first byte, counted from the output's.
-template <bool kPlaced, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE void write_by_units(const CopyParameters<Index, kOuter>& p, Index first) {
+// kTogether: whole chunks are stored at once.
+template <bool kPlaced, bool kRepeats, bool kTogether, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE void write_by_units(
+    const CopyParameters<Index, kOuter>& p, Index first, KnownWindow<kOuter, Index>& known) {
   const Index begin = first < 0 ? 0 : first;
   const Index end = first + kChunkBytes > p.out_bytes ? p.out_bytes : first + kChunkBytes;
+  const bool together = kTogether && end - begin == kChunkBytes;
   Index index = p.row.divide(begin);
   Index byte = begin - index * p.row.size();
-  Row<Index> row = find_row<kPlaced, false>(p, index);
+  Row<Index> row = find_row<kPlaced, kRepeats, false>(p, index, known);
   const int bits = 8 * p.unit;
   uint64_t low = 0, high = 0;  // each unit comes in at the upper end
   for (Index at = begin; at < end; at += p.unit) {
-    const uint64_t unit = read_unit(p, row, byte, static_cast<int>(at - first));
-    if (end - begin < kChunkBytes) {
+    const uint64_t unit = read_unit<kRepeats>(p, row, byte, static_cast<int>(at - first));
+    if (together) {
+      low = bits == 64 ? high : (low >> bits | high << (64 - bits));
+      high = bits == 64 ? unit : (high >> bits | unit << (64 - bits));
+    } else {
       store_unit(p.out + p.out_shift + at, unit, p.unit);
     }
-    low = bits == 64 ? high : (low >> bits | high << (64 - bits));
-    high = bits == 64 ? unit : (high >> bits | unit << (64 - bits));
     byte += p.unit;
     if (byte == p.row.size() && at + p.unit < end) {
       byte = 0;
-      row = find_row<kPlaced, false>(p, ++index);
+      row = find_row<kPlaced, kRepeats, false>(p, ++index, known);
     }
   }
-  if (end - begin == kChunkBytes) {
+  if (together) {
     const Chunk chunk{
         static_cast<uint32_t>(low), static_cast<uint32_t>(low >> 32), static_cast<uint32_t>(high),
         static_cast<uint32_t>(high >> 32)};
@@ -135,44 +145,158 @@ TORCHCROP_FAST_DEVICE Chunk load_across(const char* in, Index at) {
       __funnelshift_r(b3, b4, bits)};
 }
 
-// The chunk with its pixels, of `pixel` bytes, in reverse.
-TORCHCROP_FAST_DEVICE Chunk reversed(const Chunk& chunk, int pixel) {
-  if (pixel == 16) {
-    return chunk;
+// The chunk with its pixels, of `pixel` bytes, in reverse. order: of a word's bytes.
+TORCHCROP_FAST_DEVICE Chunk reversed(const Chunk& chunk, int pixel, uint32_t order) {
+  if (pixel <= 4) {
+    return {
+        __byte_perm(chunk.word[3], 0, order), __byte_perm(chunk.word[2], 0, order),
+        __byte_perm(chunk.word[1], 0, order), __byte_perm(chunk.word[0], 0, order)};
   }
-  if (pixel == 8) {
-    return {chunk.word[2], chunk.word[3], chunk.word[0], chunk.word[1]};
-  }
-  const uint32_t order = pixel == 4 ? 0x3210 : (pixel == 2 ? 0x1032 : 0x0123);
-  return {
-      __byte_perm(chunk.word[3], 0, order), __byte_perm(chunk.word[2], 0, order), __byte_perm(chunk.word[1], 0, order),
-      __byte_perm(chunk.word[0], 0, order)};
+  return pixel == 8 ? Chunk{chunk.word[2], chunk.word[3], chunk.word[0], chunk.word[1]} : chunk;
 }
 
-// Whether a chunk of the output, whose bytes from this one of the row on see the input, was copied as a whole.
-template <bool kPlaced, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE bool copy_chunk(
-    const CopyParameters<Index, kOuter>& p, const Row<Index>& row, Index byte, Index first) {
-  const Index pixel = p.pixel.size();
-  Index at = row.in + row.columns.base * pixel + byte;
-  const bool mirrored = kPlaced && row.columns.step < 0;
-  if (mirrored) {
-    if (!p.reverses_chunks) {
-      return false;
-    }
-    at = row.in + (row.columns.base + 1) * pixel - byte - kChunkBytes;
+// The first bytes of a chunk, so many, and the others of another one; or the other way round.
+TORCHCROP_FAST_DEVICE Chunk joined(const Chunk& before, const Chunk& behind, int bytes, bool swapped = false) {
+  Chunk chunk;
+#pragma unroll
+  for (int word = 0; word < 4; ++word) {
+    const int bits = 8 * bytes - 32 * word;  // of this word, from before
+    uint32_t mask = __funnelshift_lc(0, 0xffffffffu, static_cast<uint32_t>(bits > 0 ? bits : 0));
+    mask = swapped ? ~mask : mask;
+    chunk.word[word] = (before.word[word] & ~mask) | (behind.word[word] & mask);
   }
-  const Index low = (at & ~static_cast<Index>(kChunkBytes - 1)) - p.first_chunk;
-  const Index high = ((at + kChunkBytes - 1) & ~static_cast<Index>(kChunkBytes - 1)) - p.first_chunk;
-  if (low < 0 || high > p.last_chunk) {
+  return chunk;
+}
+
+// Of the input's bytes [begin, end): whether the chunks that hold them lie in it.
+template <int kOuter, class Index>
+TORCHCROP_FAST_DEVICE bool holds_chunks(const CopyParameters<Index, kOuter>& p, Index begin, Index end) {
+  const Index low = (begin & ~static_cast<Index>(kChunkBytes - 1)) - p.first_chunk;
+  const Index high = ((end - 1) & ~static_cast<Index>(kChunkBytes - 1)) - p.first_chunk;
+  return low >= 0 && high <= p.last_chunk;
+}
+
+// The word from this byte of the input on, which need not be aligned.
+template <class Index>
+TORCHCROP_FAST_DEVICE uint32_t load_word(const char* in, Index at) {
+  const Index low = at & ~Index{3}, high = (at + 3) & ~Index{3};
+  return __funnelshift_r(load<uint32_t>(in + low), load<uint32_t>(in + high), static_cast<uint32_t>(8 * (at - low)));
+}
+
+// As load_pixels, word by word, for pixels of 3 bytes and more: a word shows parts of two of them at most.
+template <int kOuter, class Index>
+TORCHCROP_FAST_DEVICE bool load_by_words(
+    const CopyParameters<Index, kOuter>& p, Index row_in, const IndexMap<Index>& columns, Index byte, Chunk& chunk) {
+  const Index pixel = p.pixel.size();
+  Index column = p.pixel.divide(byte + kChunkBytes * pixel) - kChunkBytes;  // byte may be less than 0
+  Index part = byte - column * pixel;                                       // of the pixel, in bytes
+  const Index first = row_in + (columns.base + columns.step * column) * pixel;
+  const Index last = row_in + (columns.base + columns.step * (column + kChunkBytes / 3 + 1)) * pixel;
+  if (!holds_chunks(p, first < last ? first : last, (first < last ? last : first) + pixel + 4)) {
     return false;
   }
-  Chunk chunk = load_across(p.in, at);
-  if (mirrored) {
-    chunk = reversed(chunk, static_cast<int>(pixel));
+  Index at = first;
+#pragma unroll
+  for (int word = 0; word < 4; ++word) {
+    uint32_t shown = load_word(p.in, at + part);
+    const Index left = pixel - part;  // of the pixel
+    const Index next = at + columns.step * pixel;
+    if (left < 4) {
+      const uint32_t mask = (1u << (8 * left)) - 1;
+      shown = (shown & mask) | (load_word(p.in, next) << (8 * left));
+    }
+    chunk.word[word] = shown;
+    part += 4;
+    for (int pixels = 0; pixels < 2 && part >= pixel; ++pixels) {
+      part -= pixel;
+      at += columns.step * pixel;
+    }
   }
-  store(p.out + p.out_shift + first, chunk);
   return true;
+}
+
+// A pixel of 1, 2, 4, 8 or 16 bytes over and over.
+TORCHCROP_FAST_DEVICE Chunk filled_with(const char* from, int pixel, int unit) {
+  uint64_t half = load_unit(from, unit), other = half;
+  if (pixel > 8) {
+    other = load_unit(from + 8, unit);
+  } else if (pixel < 8) {
+    half *= pixel == 4 ? 0x0000000100000001u : (pixel == 2 ? 0x0001000100010001u : 0x0101010101010101u);
+    other = half;
+  }
+  return {
+      static_cast<uint32_t>(half), static_cast<uint32_t>(half >> 32), static_cast<uint32_t>(other),
+      static_cast<uint32_t>(other >> 32)};
+}
+
+// The 16 bytes that a row shows from this one on, were its pixels to see the input by this map without end. False where
+// what is loaded for them does not all lie in the input. kTurns: the map may lead elsewhere than forward.
+template <bool kTurns, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE bool load_pixels(
+    const CopyParameters<Index, kOuter>& p, Index row_in, const IndexMap<Index>& columns, Index byte, Chunk& chunk) {
+  const Index pixel = p.pixel.size();
+  Index at = row_in + columns.base * pixel + byte;
+  const bool turned = kTurns && columns.step != 1;
+  if (turned) {
+    if (columns.step == 0 && p.repeats_pixels) {
+      const char* const element = p.in + row_in + columns.base * pixel;
+      chunk = filled_with(element, static_cast<int>(pixel), p.unit);
+      return true;
+    }
+    if (columns.step == 0 || !p.reverses_chunks) {
+      return pixel >= 3 && load_by_words(p, row_in, columns, byte, chunk);
+    }
+    at = row_in + (columns.base + 1) * pixel - byte - kChunkBytes;
+  }
+  if (!holds_chunks(p, at, static_cast<Index>(at + kChunkBytes))) {
+    return false;
+  }
+  chunk = load_across(p.in, at);
+  if (turned) {
+    chunk = reversed(chunk, static_cast<int>(pixel), p.reversed_bytes);
+  }
+  return true;
+}
+
+// The bytes [begin, end) of a row, in the chunk of 16 whose first one has this place in the row. False where they have
+// to be read one by one.
+template <bool kPlaced, bool kRepeats, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE bool load_row(
+    const CopyParameters<Index, kOuter>& p, const Row<Index>& row, Index byte, Index begin, Index end, Chunk& chunk) {
+  // What lies in the input, and then the border before it, or behind.
+  const Index first = begin < row.begin ? row.begin : begin, last = end < row.end ? end : row.end;
+  if (first < last) {
+    if (!load_pixels<kPlaced>(p, row.in, row.columns, byte, chunk)) {
+      return false;
+    }
+    if (first == begin && last == end) {
+      return true;
+    }
+  }
+  if constexpr (!kRepeats) {
+    if (first >= last) {
+      chunk = p.fill;
+    } else {
+      chunk = joined(joined(p.fill, chunk, static_cast<int>(first - byte)), p.fill, static_cast<int>(last - byte));
+    }
+    return true;
+  } else {
+    const Index pixel = p.pixel.size(), behind = row.end > begin ? row.end : begin;
+    for (Index at = begin < row.begin ? begin : behind; at < end; at = at < row.begin ? behind : end) {
+      const bool before = at < row.begin;
+      const Index next = before && row.begin < end ? row.begin : end;
+      const IndexMap<Index> there = p.repetition(row.columns, before == (row.columns.step > 0));
+      // The bytes of the row of the input that are seen.
+      const Index seen = there.step < 0 ? (there.base + 1) * pixel - next : there.base * pixel + at;
+      Chunk part;
+      if ((there.step != 0 && (seen < 0 || seen + next - at > p.in_columns * pixel)) ||
+          !load_pixels<true>(p, row.in, there, byte, part)) {
+        return false;
+      }
+      chunk = joined(chunk, part, static_cast<int>((before ? next : at) - byte), before);
+    }
+    return true;
+  }
 }
 
 // The chunks [begin, end) that this block writes.
@@ -187,115 +311,160 @@ TORCHCROP_FAST_DEVICE BlockChunks<Index> chunks_of_block(Index chunks, int of_bl
   return {begin, begin + of_block < chunks ? begin + of_block : chunks};
 }
 
-// Writes the chunk that begins at this byte of the output, if it shows one row's input or nothing but fill. All others
-// have a seam inside: the beginning of a row, or of the input or the border behind it in a row.
-template <bool kPlaced, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE void write_if_seamless(const CopyParameters<Index, kOuter>& p, Index first) {
-  if (first < 0 || first + kChunkBytes > p.out_bytes) {
-    return;
-  }
-  const Index index = p.row.divide(first);
-  const Index byte = first - index * p.row.size();
-  if (byte + kChunkBytes > p.row.size()) {
-    return;
-  }
-  const Row<Index> row = find_row<kPlaced, false>(p, index);
-  if (row.begin <= byte && byte + kChunkBytes <= row.end) {
-    if (!copy_chunk<kPlaced>(p, row, byte, first)) {
-      write_by_units<kPlaced>(p, first);
+// How a block's threads share out what lies side by side in [begin, end): all take turns, or, where a thread knows what
+// it has come by, each warp has a part of its own, so that what comes next is near. Calls use(nth).
+template <bool kNear, class Index, class Use>
+TORCHCROP_FAST_DEVICE void for_each_of_thread(const Divider<Index>& threads, Index begin, Index end, const Use& use) {
+  if constexpr (kNear) {
+    constexpr int kWarp = 32;
+    const Index of_warp = threads.divide(end - begin + threads.size() - 1) * kWarp;
+    begin += threadIdx.x / kWarp * of_warp;
+    end = begin + of_warp < end ? begin + of_warp : end;
+    for (Index nth = begin + threadIdx.x % kWarp; nth < end; nth += kWarp) {
+      use(nth);
     }
-  } else if (byte + kChunkBytes <= row.begin || row.end <= byte) {
-    store(p.out + p.out_shift + first, p.fill);
+  } else {
+#pragma unroll kUnroll
+    for (Index nth = begin + threadIdx.x; nth < end; nth += blockDim.x) {
+      use(nth);
+    }
   }
 }
 
-// Whether this byte of the output lies inside of a chunk, not at its beginning.
+// Writes the chunk that begins at this byte of the output; false where that has to be done unit by unit. index: of the
+// row that shows its first byte. byte: that one's place in the row. kRows: whether others may follow.
+template <bool kPlaced, bool kRepeats, bool kRows, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE bool write_chunk(
+    const CopyParameters<Index, kOuter>& p,
+    Index first,
+    Index index,
+    const Row<Index>& row,
+    Index byte,
+    KnownWindow<kOuter, Index>& known) {
+  const auto end_in_row = [&] {
+    return kRows && byte + kChunkBytes > p.row.size() ? p.row.size() : byte + kChunkBytes;
+  };
+  Chunk chunk{};
+  if (first + kChunkBytes > p.out_bytes || !load_row<kPlaced, kRepeats>(p, row, byte, byte, end_in_row(), chunk)) {
+    return false;
+  }
+  while (kRows && byte + kChunkBytes > p.row.size()) {
+    byte -= p.row.size();
+    const Row<Index> next = find_row<kPlaced, kRepeats, false>(p, ++index, known);
+    Chunk part{};
+    if (!load_row<kPlaced, kRepeats>(p, next, byte, Index{0}, end_in_row(), part)) {
+      return false;
+    }
+    chunk = joined(chunk, part, static_cast<int>(-byte));
+  }
+  store(p.out + p.out_shift + first, chunk);
+  return true;
+}
+
+// Whether this byte lies inside of a chunk, not at its beginning.
 template <class Index>
-TORCHCROP_FAST_DEVICE bool is_seam(Index byte, Index chunk) {
+TORCHCROP_FAST_DEVICE bool is_inside_chunk(Index byte, Index chunk) {
   return chunk < byte && byte < chunk + kChunkBytes;
 }
 
-// Writes the chunk with a seam inside, if it is one and this seam is the one to do it: the beginning of a row, of which
-// no chunk has two, else that of the input, else that of the border behind. kind: which of them of the row.
-template <bool kPlaced, int kOuter, class Index>
-TORCHCROP_FAST_DEVICE void write_seam(
-    const CopyParameters<Index, kOuter>& p, Index index, int kind, BlockChunks<Index> block) {
-  const Index row_at = index * p.row.size();
-  Index at = row_at, other = row_at;
-  if (kind > 0) {
-    if (index == p.rows) {
+// Writes the chunk at this byte of the output if it shows one row, and has no seam that is left to write_seams.
+template <bool kPlaced, bool kRepeats, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE void write_in_row(
+    const CopyParameters<Index, kOuter>& p, Index first, KnownWindow<kOuter, Index>& known) {
+  bool written = false;
+  if (first >= 0) {
+    const Index index = p.row.divide(first);
+    const Index byte = first - index * p.row.size();
+    if (byte + kChunkBytes > p.row.size()) {
       return;
     }
-    const Row<Index> row = find_row<kPlaced, false>(p, index);
-    at += kind == 1 ? row.begin : row.end;
-    other += row.begin;
+    const Row<Index> row = find_row<kPlaced, kRepeats, false>(p, index, known);
+    if (kRepeats && p.leaves_borders && (is_inside_chunk(row.begin, byte) || is_inside_chunk(row.end, byte))) {
+      return;
+    }
+    written = write_chunk<kPlaced, kRepeats, false>(p, first, index, row, byte, known);
   }
-  const Index nth = (at + p.out_shift) / kChunkBytes;
-  const Index chunk = nth * kChunkBytes - p.out_shift;
-  if (!is_seam(at, chunk) || nth < block.begin || nth >= block.end) {
-    return;
-  }
-  const bool has_row = chunk < row_at || chunk + kChunkBytes > row_at + p.row.size();
-  const bool has_first = kind > 0 && (has_row || (kind == 2 && is_seam(other, chunk)));
-  if (!has_first) {
-    write_by_units<kPlaced>(p, chunk);
+  if (!written) {
+    write_by_units<kPlaced, kRepeats, false>(p, first, known);
   }
 }
 
-template <bool kPlaced, int kOuter, class Index>
-__global__ void __launch_bounds__(kThreads, min_blocks<Index>(kPlaced))
+// Writes the chunk in which this row ends, and, where they are left to this, those in which its input begins or ends.
+template <bool kPlaced, bool kRepeats, int kOuter, class Index>
+TORCHCROP_FAST_DEVICE void write_seams(
+    const CopyParameters<Index, kOuter>& p, Index index, BlockChunks<Index> block, KnownWindow<kOuter, Index>& known) {
+  enum Seam { kInputBegins, kInputEnds, kRowEnds };
+  const Index row_at = index * p.row.size(), row_end = row_at + p.row.size();
+  const Row<Index> row = find_row<kPlaced, kRepeats, false>(p, index, known);
+#pragma unroll 1
+  for (int seam = kRepeats && p.leaves_borders ? kInputBegins : kRowEnds; seam <= kRowEnds; ++seam) {
+    const Index at = seam == kRowEnds ? row_end : row_at + (seam == kInputBegins ? row.begin : row.end);
+    const Index nth = (at + p.out_shift) / kChunkBytes;
+    const Index first = nth * kChunkBytes - p.out_shift;
+    // A chunk in which a row ends is written for that, others for their first seam.
+    const bool is_first = seam == kRowEnds || (row_at <= first && first + kChunkBytes <= row_end &&
+                                               !(seam == kInputEnds && first < row_at + row.begin));
+    if (first < at && is_first && block.begin <= nth && nth < block.end &&
+        !write_chunk<kPlaced, kRepeats, true>(p, first, index, row, first - row_at, known)) {
+      write_by_units<kPlaced, kRepeats, false>(p, first, known);
+    }
+  }
+}
+
+// The chunks that show one row, then those with seams: so threads side by side go the same way.
+template <bool kPlaced, bool kRepeats, int kOuter, class Index>
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(kPlaced + kRepeats))
     copy_rows_kernel(const __grid_constant__ CopyParameters<Index, kOuter> p) {
   const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
-#pragma unroll kUnroll
-  for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
-    write_if_seamless<kPlaced>(p, nth * kChunkBytes - p.out_shift);
+  KnownWindow<kOuter, Index> known;
+  for_each_of_thread<kPlaced>(p.threads, block.begin, block.end, [&](Index nth) {
+    write_in_row<kPlaced, kRepeats>(p, nth * kChunkBytes - p.out_shift, known);
+  });
+  if (!p.has_seams) {
+    return;
   }
   const Index begin = block.begin * kChunkBytes - p.out_shift;
   const Index end = block.end * kChunkBytes - p.out_shift;
-  const Index first_row = p.row.divide(begin < 0 ? 0 : begin);
-  const Index last_row = p.row.divide(end < p.out_bytes ? end : p.out_bytes);
-  const int kinds = p.bordered ? 3 : 1;
-  const Index seams = (last_row - first_row + 1) * kinds;
-  for (Index i = threadIdx.x; i < seams; i += blockDim.x) {
-    const Index row = p.bordered ? i / 3 : i;
-    write_seam<kPlaced>(p, first_row + row, static_cast<int>(i - row * kinds), block);
-  }
+  const Index last = p.row.divide((end < p.out_bytes ? end : p.out_bytes) - 1);
+  for_each_of_thread<kPlaced>(p.threads, p.row.divide(begin < 0 ? 0 : begin), last + 1, [&](Index index) {
+    write_seams<kPlaced, kRepeats>(p, index, block, known);
+  });
 }
 
-// For borders that repeat the input, and for pixels that lie apart in it: each chunk by its thread.
-template <bool kPlaced, class Index>
-__global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
+// For pixels that lie apart in the input, and for short rows: each chunk by its thread.
+template <bool kPlaced, bool kRepeats, class Index>
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(1))
     copy_chunks_kernel(const __grid_constant__ CopyParameters<Index, kAnyOuter> p) {
   const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
+  KnownWindow<kAnyOuter, Index> known;
   for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
     const Index first = nth * kChunkBytes - p.out_shift;
-    if (p.whole_chunks && first >= 0 && first + kChunkBytes <= p.out_bytes) {
+    bool written = false;
+    if (p.joins_segments && first >= 0) {
       const Index index = p.row.divide(first);
-      const Index byte = first - index * p.row.size();
-      if (byte + kChunkBytes <= p.row.size()) {
-        const Row<Index> row = find_row<kPlaced, false>(p, index);
-        if (row.begin <= byte && byte + kChunkBytes <= row.end && copy_chunk<kPlaced>(p, row, byte, first)) {
-          continue;
-        }
-      }
+      const Row<Index> row = find_row<kPlaced, kRepeats, false>(p, index, known);
+      written = write_chunk<kPlaced, kRepeats, true>(p, first, index, row, first - index * p.row.size(), known);
     }
-    write_by_units<kPlaced>(p, first);
+    if (!written) {
+      write_by_units<kPlaced, kRepeats, true>(p, first, known);
+    }
   }
 }
 
 // For outputs with gaps, or in another order: unit by unit.
-template <bool kPlaced, class Index>
-__global__ void __launch_bounds__(kThreads, min_blocks<Index>(true))
+template <bool kPlaced, bool kRepeats, class Index>
+__global__ void __launch_bounds__(kThreads, min_blocks<Index>(1))
     copy_units_kernel(const __grid_constant__ CopyParameters<Index, kAnyOuter> p) {
   const BlockChunks<Index> block = chunks_of_block(p.chunks, p.block_chunks);
+  KnownWindow<kAnyOuter, Index> known;
   for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
     const Index at = nth * p.unit;  // were there no gaps
     const Index index = p.row.divide(at);
     const Index byte = at - index * p.row.size();
-    const Row<Index> row = find_row<kPlaced, true>(p, index);
+    const Row<Index> row = find_row<kPlaced, kRepeats, true>(p, index, known);
     const Index column = p.pixel.divide(byte);
     const Index in_pixel = byte - column * p.pixel.size();
-    const uint64_t unit = read_unit(p, row, byte, static_cast<int>(at & (kChunkBytes - 1)));
+    const uint64_t unit = read_unit<kRepeats>(p, row, byte, static_cast<int>(at & (kChunkBytes - 1)));
     store_unit(p.out + p.out_shift + row.out + column * p.out_pixel_stride + in_pixel, unit, p.unit);
   }
 }
@@ -313,6 +482,25 @@ class Copy {
   }
 
   LaunchError run(Stream stream) const { return fits_32_bits() ? run_as<int32_t>(stream) : run_as<int64_t>(stream); }
+
+  // Whether no number that a thread computes reaches 2^31: those for what lies outside of the input included.
+  bool fits_32_bits() const {
+    const bool repeats = window_.border != Border::kConstant;
+    int64_t in = (given_.images - 1) * given_.in_image_stride + pixel_;
+    for (int d = 0; d < window_.dims; ++d) {
+      const WindowDim& dim = window_.dim[d];
+      const int64_t start = spatial_[d] >= 0 ? std::max(dim.size, dim.in_size) : std::abs(dim.start);
+      if (std::max({start, dim.size, dim.in_size}) >= k32BitLimit ||
+          (start + dim.size + dim.in_size) * (repeats ? 4 : 1) >= k32BitLimit) {
+        return false;
+      }
+      const int64_t end = spatial_[d] >= 0 ? dim.in_size + dim.size : std::abs(dim.start + dim.size);
+      // Outer borders that repeat the input lead back into it before a stride is counted.
+      const bool leads_back = repeats && d < window_.dims - 1;
+      in += (leads_back ? dim.in_size : std::max({dim.in_size, start, end})) * dim.in_stride;
+    }
+    return fit_32_bits(given_.places) && std::max({bytes(in), bytes(out_extent(given_)), out_bytes()}) < k32BitLimit;
+  }
 
  private:
   static uintptr_t address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
@@ -378,6 +566,14 @@ class Copy {
   // Whether pixels that lie together in the output do so in the input.
   bool whole_chunks() const { return column().in_stride == pixel_; }
 
+  int64_t row_bytes() const { return bytes(column().size * pixel_); }
+
+  // Whether it costs less to join a chunk of what rows show than to read it unit by unit.
+  bool joins_segments() const {
+    constexpr int64_t kShortRow = 6;
+    return whole_chunks() && row_bytes() >= kShortRow;
+  }
+
   // Whether the output's elements are contiguous, in the order of the dimensions.
   bool contiguous() const {
     int64_t size = pixel_;
@@ -389,25 +585,6 @@ class Copy {
     }
     const bool windows_are = given_.windows_an_image == 1 || given_.out_window_stride == size;
     return windows_are && (given_.images == 1 || given_.out_image_stride == size * given_.windows_an_image);
-  }
-
-  // Whether no number that a thread computes reaches 2^31: those for what lies outside of the input included.
-  bool fits_32_bits() const {
-    const bool repeats = window_.border != Border::kConstant;
-    int64_t in = (given_.images - 1) * given_.in_image_stride + pixel_;
-    for (int d = 0; d < window_.dims; ++d) {
-      const WindowDim& dim = window_.dim[d];
-      const int64_t start = spatial_[d] >= 0 ? std::max(dim.size, dim.in_size) : std::abs(dim.start);
-      if (std::max({start, dim.size, dim.in_size}) >= k32BitLimit ||
-          (start + dim.size + dim.in_size) * (repeats ? 4 : 1) >= k32BitLimit) {
-        return false;
-      }
-      const int64_t end = spatial_[d] >= 0 ? dim.in_size + dim.size : std::abs(dim.start + dim.size);
-      // Outer borders that repeat the input lead back into it before a stride is counted.
-      const bool leads_back = repeats && d < window_.dims - 1;
-      in += (leads_back ? dim.in_size : std::max({dim.in_size, start, end})) * dim.in_stride;
-    }
-    return bytes(in) < k32BitLimit && bytes(out_extent(given_)) < k32BitLimit && out_bytes() < k32BitLimit;
   }
 
   template <class Index, int kOuter>
@@ -426,27 +603,32 @@ class Copy {
     p.out_bytes = index(out_bytes());
 
     p.border = window_.border;
-    p.row = Divider<Index>(bytes(column().size * pixel_));
+    p.row = Divider<Index>(row_bytes());
     p.rows = index(rows_of_window() * windows());
     p.pixel = Divider<Index>(bytes(pixel_));
     p.columns = index(column().size);
     p.in_columns = index(column().in_size);
     p.start = index(column().start);
+    p.repetition = repetition_of<Index>(window_.border, p.in_columns);
+    p.period = border_period<Index>(window_.border, p.in_columns);
     p.in_pixel_stride = index(bytes(column().in_stride));
     p.out_pixel_stride = index(bytes(column().out_stride));
     p.column_spatial = spatial_[window_.dims - 1];
     p.unit = unit_;
-    p.bordered = !is_whole(window_.dims - 1) || window_.dims > 1;
-    p.whole_chunks = whole_chunks();
+    p.leaves_borders = window_.border != Border::kConstant && row_bytes() >= kLongRow;
+    p.has_seams = p.leaves_borders || row_bytes() % kChunkBytes != 0 || shift(window_.out) != 0;
+    p.joins_segments = joins_segments();
     const int64_t pixel = bytes(pixel_);
     p.reverses_chunks = pixel <= kChunkBytes && (pixel & (pixel - 1)) == 0 && shift(window_.out) % pixel == 0;
+    p.reversed_bytes = pixel == 1 ? 0x0123 : (pixel == 2 ? 0x1032 : 0x3210);
+    p.repeats_pixels = p.reverses_chunks && unit_ == std::min<int64_t>(pixel, 8);
     for (int i = 0; i < kChunkBytes; ++i) {
       const unsigned char byte =
           window_.fill[(i + (contiguous() ? kChunkBytes - shift(window_.out) : 0)) % kChunkBytes];
       p.fill.word[i / 4] |= static_cast<uint32_t>(byte) << (8 * (i % 4));
     }
 
-    p.places = given_.places;
+    p.places = device_places<Index>(given_.places);
     p.windows_to_images = given_.windows_to_images;
     p.window_rows = Divider<Index>(rows_of_window());
     p.windows = Divider<Index>(given_.windows_an_image);
@@ -457,35 +639,52 @@ class Copy {
     p.outer = kOuter == kAnyOuter ? window_.dims - 1 : kOuter;
     const int missing = p.outer - (window_.dims - 1);
     for (int d = 0; d < missing; ++d) {
-      p.dim[d] = {Divider<Index>(1), 1, 0, 0, 0, -1};
+      p.dim[d] = {Divider<Index>(1), 1, 0, 0, {}, 0, 0, -1};
     }
     for (int d = 0; d < window_.dims - 1; ++d) {
       const WindowDim& dim = window_.dim[d];
-      p.dim[missing + d] = {Divider<Index>(dim.size),    index(dim.in_size),           index(dim.start),
-                            index(bytes(dim.in_stride)), index(bytes(dim.out_stride)), spatial_[d]};
+      p.dim[missing + d] = {
+          Divider<Index>(dim.size),
+          index(dim.in_size),
+          index(dim.start),
+          border_period<Index>(window_.border, index(dim.in_size)),
+          repetition_of<Index>(window_.border, index(dim.in_size)),
+          index(bytes(dim.in_stride)),
+          index(bytes(dim.out_stride)),
+          spatial_[d]};
     }
     return p;
   }
 
   template <class Index>
   LaunchError run_as(Stream stream) const {
+    const bool repeats = window_.border != Border::kConstant;
+    if (placed()) {
+      return repeats ? run_kernel<true, true, Index>(stream) : run_kernel<true, false, Index>(stream);
+    }
+    return repeats ? run_kernel<false, true, Index>(stream) : run_kernel<false, false, Index>(stream);
+  }
+
+  template <bool kPlaced, bool kRepeats, class Index>
+  LaunchError run_kernel(Stream stream) const {
     constexpr int kFewOuter = 2;
-    constexpr int64_t kShortRow = 2 * kChunkBytes;  // bytes: from here on seams are fewer than chunks, and far apart
     const int64_t chunks = (address(window_.out) % kChunkBytes + out_bytes() + kChunkBytes - 1) / kChunkBytes;
     if (!contiguous()) {
-      const auto kernel = placed() ? copy_units_kernel<true, Index> : copy_units_kernel<false, Index>;
+      const auto kernel = copy_units_kernel<kPlaced, kRepeats, Index>;
       return launch_for(kernel, parameters<Index, kAnyOuter>(), out_bytes() / unit_, stream);
     }
-    if (window_.border != Border::kConstant || !whole_chunks() || bytes(column().size * pixel_) < kShortRow) {
-      const auto kernel = placed() ? copy_chunks_kernel<true, Index> : copy_chunks_kernel<false, Index>;
+    // No chunk has two rows' beginnings inside, from rows of its size on.
+    if (!whole_chunks() || row_bytes() < kChunkBytes) {
+      const auto kernel = copy_chunks_kernel<kPlaced, kRepeats, Index>;
       return launch_for(kernel, parameters<Index, kAnyOuter>(), chunks, stream);
     }
-    if (window_.dims - 1 <= kFewOuter) {
-      const auto kernel =
-          placed() ? copy_rows_kernel<true, kFewOuter, Index> : copy_rows_kernel<false, kFewOuter, Index>;
-      return launch_for(kernel, parameters<Index, kFewOuter>(), chunks, stream);
+    if constexpr (sizeof(Index) == 4) {
+      if (window_.dims - 1 <= kFewOuter) {
+        const auto kernel = copy_rows_kernel<kPlaced, kRepeats, kFewOuter, Index>;
+        return launch_for(kernel, parameters<Index, kFewOuter>(), chunks, stream);
+      }
     }
-    const auto kernel = placed() ? copy_rows_kernel<true, kAnyOuter, Index> : copy_rows_kernel<false, kAnyOuter, Index>;
+    const auto kernel = copy_rows_kernel<kPlaced, kRepeats, kAnyOuter, Index>;
     return launch_for(kernel, parameters<Index, kAnyOuter>(), chunks, stream);
   }
 
@@ -498,6 +697,7 @@ class Copy {
       Stream stream) const {
     const bool many = chunks >= int64_t{kManyBlocks} * kBlockChunks;
     const int64_t threads = std::min<int64_t>((chunks + 31) / 32 * 32, many ? kThreads : kSmallThreads);
+    p.threads = Divider<Index>(threads);
     p.chunks = static_cast<Index>(chunks);
     p.block_chunks = many ? kBlockChunks : static_cast<int>(threads);
     const int64_t blocks = (chunks + p.block_chunks - 1) / p.block_chunks;
@@ -515,8 +715,37 @@ class Copy {
   int unit_;           // bytes
 };
 
+// What may be copied by itself: each image, or each index of an outermost dimension that is copied whole.
+int64_t copies_of(const Windows& windows) {
+  const WindowDim& dim = windows.window.dim[0];
+  const bool whole = windows.window.dims > 1 && windows.spatial[0] < 0 && dim.start == 0 && dim.size == dim.in_size;
+  return windows.images > 1 ? windows.images : (whole ? dim.size : 1);
+}
+
+Windows some_copies(const Windows& windows, int64_t first, int64_t count) {
+  const int64_t bytes = windows.window.element_size;
+  if (windows.images > 1) {
+    return some_images(windows, first, count, bytes, bytes);
+  }
+  Windows some = windows;
+  WindowDim& dim = some.window.dim[0];
+  some.window.in += first * dim.in_stride * bytes;
+  some.window.out += first * dim.out_stride * bytes;
+  dim.size = dim.in_size = count;
+  return some;
+}
+
 }  // namespace
 
-LaunchError copy_windows_cuda(const Windows& windows, Stream stream) { return Copy(windows).run(stream); }
+LaunchError copy_windows_cuda(const Windows& windows, Stream stream) {
+  const Copy copy(windows);
+  const int64_t count = copies_of(windows);
+  if (copy.fits_32_bits() || count == 1 || !Copy(some_copies(windows, 0, 1)).fits_32_bits()) {
+    return copy.run(stream);
+  }
+  // Two launches in which threads count in 32 bits.
+  const LaunchError error = copy_windows_cuda(some_copies(windows, 0, count / 2), stream);
+  return error ? error : copy_windows_cuda(some_copies(windows, count / 2, count - count / 2), stream);
+}
 
 }  // namespace torchcrop_fast

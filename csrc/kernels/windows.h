@@ -74,6 +74,21 @@ inline int64_t out_extent(const Windows& windows) {
   return last + 1;
 }
 
+// The windows of `images` images from this one on. in_bytes, out_bytes: of an element.
+inline Windows some_images(const Windows& all, int64_t image, int64_t images, int64_t in_bytes, int64_t out_bytes) {
+  Windows some = all;
+  some.window.in += image * all.in_image_stride * in_bytes;
+  some.window.out += image * all.out_image_stride * out_bytes;
+  some.images = images;
+  if (some.places.starts) {
+    some.places.starts += image * some.places.start_strides[0];
+  }
+  if (some.places.flips) {
+    some.places.flips += image * some.places.flip_strides[0];
+  }
+  return some;
+}
+
 // Which side of a mirrored window runs backwards: what it shows, or the window itself. For the gradient of a window,
 // which is read, it is the window.
 enum class Reversed { kIn, kOut };

@@ -38,7 +38,7 @@ struct Gpu {
   }
 
   static void normalize(const NormalizedWindows& windows, Memory) {
-    constexpr int64_t kMost = int64_t{1} << 30;
+    constexpr int64_t kMost = int64_t{1} << 29;  // so that a start, within a period of a border, and a size fit 32 bits
     const WindowDim* const dim = windows.windows.window.dim;
     const int64_t channels = dim[0].size;
     const int64_t longest = std::max({dim[1].size, dim[1].in_size, dim[2].size, dim[2].in_size});

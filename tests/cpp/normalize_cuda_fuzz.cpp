@@ -2,6 +2,7 @@
 // many batches, the seed. Prints the number normalized.
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "../../csrc/kernels/normalize_cuda.h"
@@ -11,6 +12,14 @@ using namespace fuzz;
 using namespace torchcrop_fast;
 
 namespace {
+
+// Numbers at the ends of what types hold, and beyond.
+float draw_special() {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float numbers[] = {
+      std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity, 0x1p-24f, -0x1p-149f, 65504, 65520, 3e38f, -0.0f};
+  return numbers[draw(0, 8)];
+}
 
 template <class In, class Out>
 bool try_one_of(PixelType in_type, PixelType out_type) {
@@ -25,6 +34,9 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
   layout.crops = one_in(3) ? draw(1, 3) : 1;
   layout.in_sizes = {channels, draw(smallest, longest), draw(smallest, longest)};
   layout.sizes = {channels, draw(1, longest), draw(1, longest)};
+  const bool aligned = one_in(2);  // rows of whole chunks
+  constexpr int64_t kChunk = 16 / sizeof(Out);
+  if (aligned) layout.sizes[2] = draw(1, 5) * kChunk;
   layout.spatial = {-1, 0, 1};
   layout.spatial_dims = 2;
   int64_t fixed[] = {0, 0, 0};
@@ -57,7 +69,7 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
       to_pixels ? channels : 1};
   const int64_t in_size = extent(image_shape, image_strides), out_size = layout.images * layout.crops * window_size;
   // Aligned to an element.
-  const int64_t in_shift = draw(0, 15), out_shift = draw(0, 15);
+  const int64_t in_shift = draw(0, 15), out_shift = aligned ? draw(0, 1) * kChunk : draw(0, 15);
   const std::unique_ptr<In[]> in_memory(new In[in_shift + in_size]);
   const std::unique_ptr<Out[]> out_memory(new Out[out_shift + out_size]);
   In* const in = in_memory.get() + in_shift;
@@ -66,13 +78,13 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
     if constexpr (sizeof(In) == 1) {
       in[i] = static_cast<In>(rng());
     } else {
-      in[i] = from_float<In>(static_cast<float>(draw(-999, 999)) / 64);
+      in[i] = from_float<In>(one_in(8) ? draw_special() : static_cast<float>(draw(-999, 999)) / 64);
     }
   }
   std::vector<Out> expected(out_size);
   std::vector<float> scale(channels), bias(channels), fill(channels);
   for (int64_t c = 0; c < channels; ++c) {
-    scale[c] = static_cast<float>(draw(1, 99)) / 32;
+    scale[c] = one_in(50) ? draw_special() : static_cast<float>(draw(1, 99)) / 32;
     bias[c] = static_cast<float>(draw(-99, 99)) / 32;
     fill[c] = static_cast<float>(draw(-99, 99)) / 32;
   }

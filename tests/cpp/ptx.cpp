@@ -403,6 +403,9 @@ void add_float_instructions(Table& table, const std::string& type) {
   }
   table["neg." + type] = unary<T, T, [](T a) { return -a; }>;
   add_comparisons<T>(table, type);
+  add_comparison<T, [](T a, T b) { return std::isunordered(a, b); }>(table, "nan", type);
+  add_comparison<T, [](T a, T b) { return !std::isunordered(a, b); }>(table, "num", type);
+  add_comparison<T, [](T a, T b) { return !(a == b); }>(table, "neu", type);
   add_moves<T>(table, type);
 }
 
