@@ -146,16 +146,21 @@ def weights_of(cubin: Path) -> dict[str, Counter[int]]:
     return found
 
 
+def cubin_of(compile_: Compile, stem: str, kernels: Path = KERNELS, options: Sequence[str] = ()) -> Path:
+    """The machine code that ptxas makes of a kernel's PTX."""
+    ptxas: list[str | Path] = [str(nvcc()), f"-arch=sm_{ARCHITECTURE}", "-lineinfo", "-cubin"]
+    return compile_(_name(f"{stem}.cubin", options), [*ptxas, ptx_of(compile_, stem, kernels, options)])
+
+
 def build(compile_: Compile, kernels: Path = KERNELS, options: Sequence[str] = ()) -> Built:
     """The program that counts, with what ptxas makes of the PTX."""
-    files = {stem: ptx_of(compile_, stem, kernels, options) for stem in STEMS}
+    files = [ptx_of(compile_, stem, kernels, options) for stem in STEMS]
     objects = [host_of(compile_, stem, kernels, options) for stem in STEMS]
     program = machine(compile_, *objects, main="count_launches", includes=[kernels])
     weights: dict[str, Counter[int]] = {}
-    for stem, file in files.items():
-        ptxas: list[str | Path] = [str(nvcc()), f"-arch=sm_{ARCHITECTURE}", "-lineinfo", "-cubin", file]
-        weights |= weights_of(compile_(_name(f"{stem}.cubin", options), ptxas))
-    return Built(program, {"TORCHCROP_FAST_PTX": ":".join(map(str, files.values()))}, weights)
+    for stem in STEMS:
+        weights |= weights_of(cubin_of(compile_, stem, kernels, options))
+    return Built(program, {"TORCHCROP_FAST_PTX": ":".join(map(str, files))}, weights)
 
 
 def count(built: Built, *names: str, blocks: int = BLOCKS) -> list[Count]:

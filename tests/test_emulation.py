@@ -13,6 +13,7 @@ GXX = ["g++", "-std=c++20", "-O1"]
 STRICT = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
 SANITIZED = [*GXX, *STRICT, "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fPIC", "-fvisibility=hidden"]
 IN_64_BITS = "-DTORCHCROP_FAST_32_BIT_LIMIT=0"
+IN_PARTS = "-DTORCHCROP_FAST_32_BIT_LIMIT=3000"  # of large copies, in which numbers fit into 32 bits
 FUZZERS = {"window": "windows", "adjoint": "gradients", "normalize": "batches"}
 
 
@@ -61,16 +62,22 @@ def test_random_cases_in_64_bits(stem):
 
 # Blocks in which threads write several chunks, as for large outputs; and other values of what bench/gpu_tune.py lists.
 SMALL_BLOCKS = [f"-DTORCHCROP_FAST_{macro}" for macro in ("MANY_BLOCKS=1", "BLOCK_CHUNKS=64", "THREADS=32")]
-OTHERWISE = [f"-DTORCHCROP_FAST_{macro}" for macro in ("LOAD_WORDS", "SMALL_THREADS=64", "CHANNEL_A_THREAD")]
+OTHERWISE = [f"-DTORCHCROP_FAST_{macro}" for macro in ("LOAD_WORDS", "SMALL_THREADS=64", "CHUNKS_OF_THREAD=2")]
 
 
-@pytest.mark.parametrize(
-    ("stem", "options"),
-    [("window", SMALL_BLOCKS), ("window", OTHERWISE), ("normalize", OTHERWISE)],
-    ids=["window, several chunks a thread", "window, otherwise", "normalize, otherwise"],
-)
-def test_random_cases_of_other_settings(stem, options):
-    check(sanitized(stem, *options), stem, 1000, [4])
+SETTINGS = {
+    "window, several chunks a thread": SMALL_BLOCKS,
+    "window, otherwise": OTHERWISE,
+    "window, in parts": [IN_PARTS],
+    "normalize, otherwise": OTHERWISE,
+    "normalize, in parts": [IN_PARTS],
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_random_cases_of_other_settings(setting):
+    stem = setting.partition(",")[0]
+    check(sanitized(stem, *SETTINGS[setting]), stem, 1000, [4])
 
 
 def test_elements_gigabytes_apart():
@@ -143,7 +150,7 @@ def build_mutant(tmp_path):
 
 MUTANTS = [
     # a read behind the input's last whole chunk
-    ("window", "window_cuda.cu", "high > p.last_chunk", "high > p.last_chunk + kChunkBytes"),
+    ("window", "window_cuda.cu", "high <= p.last_chunk", "high <= p.last_chunk + kChunkBytes"),
     # an unwritten tail
     ("window", "window_cuda.cu", "+ out_bytes() + kChunkBytes - 1)", "+ out_bytes())"),
     # a misaligned vector
@@ -153,30 +160,43 @@ MUTANTS = [
         "const Index low_at = at & ~static_cast<Index>(kChunkBytes - 1);",
         "const Index low_at = at;",
     ),
-    # a seam that two threads write: a row and a border that begin in one chunk, and a border on both sides of it
-    ("window", "window_cuda.cu", "(has_row || (kind", "((kind"),
-    ("window", "window_cuda.cu", "(kind == 2 && is_seam(other, chunk))", "false"),
+    # a seam that two threads write: of a border and a row's end in one chunk, and of a border on both sides of it
+    ("window", "window_cuda.cu", "(row_at <= first && first + kChunkBytes <= row_end", "(true"),
+    ("window", "window_cuda.cu", "!(seam == kInputEnds && first < row_at + row.begin)", "true"),
     # a seam that none writes
-    ("window", "window_cuda.cu", "p.bordered ? 3 : 1", "p.bordered ? 2 : 1"),
+    ("window", "window_cuda.cu", "p.leaves_borders || row_bytes() % kChunkBytes != 0 ||", "p.leaves_borders ||"),
+    # rows joined one byte off
+    ("window", "window_cuda.cu", "static_cast<int>(-byte)", "static_cast<int>(1 - byte)"),
     # mirrored chunks one pixel off
-    ("window", "window_cuda.cu", "(row.columns.base + 1) * pixel", "row.columns.base * pixel"),
+    ("window", "window_cuda.cu", "(columns.base + 1) * pixel", "columns.base * pixel"),
+    # mirrored pixels of 3 bytes of which a word shows the ends of two
+    ("window", "window_cuda.cu", "pixels < 2 && part >= pixel", "pixels < 1 && part >= pixel"),
+    # borders that lead out of the input again
+    ("window", "window_cuda.cu", "(seen < 0 || seen + next - at > p.in_columns * pixel)", "false"),
+    # borders of pixels whose bytes lie apart in units
+    ("window", "window_cuda.cu", "p.reverses_chunks && unit_ == std::min<int64_t>(pixel, 8)", "p.reverses_chunks"),
     # fill that begins in the middle of an element
     ("window", "window_cuda.cu", "kChunkBytes - shift(window_.out)", "shift(window_.out)"),
     # chunks copied out of pixels that lie apart
     ("window", "window_cuda.cu", "return column().in_stride == pixel_;", "return true;"),
-    # starts that are not brought near: their sums overflow
-    (
-        "window",
-        "places_cuda.h",
-        "static_cast<Index>(near_start(border, given, size, in_size))",
-        "static_cast<Index>(given)",
-    ),
+    # the places of another window
+    ("window", "rows_cuda.h", "is_new = nth != known.nth;", "is_new = known.nth < 0;"),
+    # starts far away whose lower half alone is looked at
+    ("window", "places_cuda.h", "start == given ?", "true ?"),
     # words read in front of the input
-    ("normalize", "normalize_cuda.cu", "(at & ~int64_t{3}) >= p.first_word", "true"),
+    ("normalize", "normalize_cuda.cu", "(at & ~int64_t{3}) < p.first_word ||", ""),
+    # elements read behind it
+    ("normalize", "normalize_cuda.cu", "from + wide(kNumbers - 1) * step <= p.last_element", "true"),
     # pixels behind the image's last column
-    ("normalize", "normalize_cuda.cu", "leftmost + kPixels <= p.x.in_size", "leftmost < p.x.in_size"),
+    ("normalize", "normalize_cuda.cu", "first < row.begin || row.end < end ||", "first < row.begin ||"),
     # the rest of a row written as if it were whole
-    ("normalize", "normalize_cuda.cu", "left < kPixels ? left : kPixels", "kPixels"),
+    ("normalize", "normalize_cuda.cu", "behind < size ? behind : size", "behind"),
+    # the fill of a mirrored row at its other end
+    ("normalize", "normalize_cuda.cu", "mirrored ? of.first + kNumbers - end : begin - of.first", "begin - of.first"),
+    # rows that begin inside of a chunk, and have one part more
+    ("normalize", "normalize_cuda.cu", "(aligned ? 0 : elements - 1)", "0"),
+    # a channel of a pixel taken for the one of the next
+    ("normalize", "normalize_cuda.cu", "(channels - 1) * to_channel", "channels * to_channel"),
     # channels of the second launch with the coefficients of the first
     ("normalize", "normalize_cuda.cu", "std::copy_n(all.bias + channel,", "std::copy_n(all.bias,"),
     # images of an element left out

@@ -62,13 +62,13 @@ MUTANTS = [
     # a wrong byte
     ("window", "window_cuda.cu", "__funnelshift_r(b3, b4, bits)};", "__funnelshift_r(b3, b4, bits) ^ 1};"),
     # a read out of range
-    ("window", "window_cuda.cu", "high > p.last_chunk", "high > p.last_chunk + kChunkBytes"),
+    ("window", "window_cuda.cu", "high <= p.last_chunk", "high <= p.last_chunk + kChunkBytes"),
     # a seam that two threads write
-    ("window", "window_cuda.cu", "(has_row || (kind", "((kind"),
+    ("window", "window_cuda.cu", "(row_at <= first && first + kChunkBytes <= row_end", "(true"),
     # a seam that none writes
-    ("window", "window_cuda.cu", "p.bordered ? 3 : 1", "p.bordered ? 2 : 1"),
+    ("window", "window_cuda.cu", "p.leaves_borders || row_bytes() % kChunkBytes != 0 ||", "p.leaves_borders ||"),
     # pixels behind the image's last column
-    ("normalize", "normalize_cuda.cu", "leftmost + kPixels <= p.x.in_size", "leftmost < p.x.in_size"),
+    ("normalize", "normalize_cuda.cu", "first < row.begin || row.end < end ||", "first < row.begin ||"),
     # the last image again instead of the next one
     ("adjoint", "adjoint_cuda.cu", "nth /= count;", ""),
 ]
