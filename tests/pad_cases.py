@@ -121,20 +121,8 @@ class Case:
             assert_same(call.run(zero), self.expect(zero if self.mode == "constant" else zero.clone()))
         if len(self.pad) < 2 * input.dim():
             assert_same(call.run(input[:0]), self.expect(input[:0]))
-        if input.dim() >= 3:
-            self._check_images(call)
         if self.mode == "constant" and (self.dtype.is_floating_point or self.dtype.is_complex):
             self._check_moved_gradient(call)
-
-    def _check_images(self, call: Call) -> None:
-        from torchvision import tv_tensors
-
-        image = tv_tensors.Image(call.input)
-        assert type(call.run(image)) is type(torch.constant_pad_nd(image, ()))
-        with tv_tensors.set_return_type("TVTensor"):
-            result = call.run(image)
-            assert type(result) is type(torch.constant_pad_nd(image, ()))
-        assert_same(result.as_subclass(Tensor), call.expected)
 
     def _check_moved_gradient(self, call: Call) -> None:
         """Of a constant border gradients are only moved: each bit is that of torch's."""

@@ -186,6 +186,8 @@ def test_cases_are_well_formed(family, quick):
     assert all(isinstance(case.bytes, int) and case.bytes > 0 for case in cases)
     for case in sorted(cases, key=lambda case: case.bytes)[:5]:
         reference = OF_FAMILIES.get(family, REFERENCES.get(case.what, "nn.ZeroPad2d"))
+        if "torchvision" in reference:
+            pytest.importorskip("torchvision")
         assert list(case.make())[:2] == [OURS, reference]
 
 
@@ -316,7 +318,9 @@ def test_all_families_are_measured_printed_and_kept(capsys, tmp_path):
         assert row["contender"] in told.out or row["family"] == "sweep"
     contenders = {family: {row["contender"] for row in rows if row["family"] == family} for family in FAMILIES}
     assert {"torch.compile of nn.ZeroPad2d", "chain of four nn.ZeroPad2d(-1)", "F.pad"} < contenders["layers"]
-    assert contenders["center_crop"] == {OURS, "torchvision v2", "torchvision v2, contiguous", "Kornia", LIMIT}
+    peers = {"torchvision v2", "torchvision v2, contiguous", "Kornia"}
+    peers = {peer for peer in peers if peer.split()[0] not in center_crop.missing()}
+    assert contenders["center_crop"] == {OURS, *peers, LIMIT}
     assert contenders["view"] == {OURS, "view", "F.pad", LIMIT}
     assert contenders["override"] == {OURS, "torch's own kernels", LIMIT}
     assert contenders["compiled"] == {OURS, "as it was", "gather", LIMIT}
@@ -376,6 +380,7 @@ def test_a_wrong_result_is_told_and_fails(monkeypatch, capsys, tmp_path):
 @pytest.mark.usefixtures("_few_tiny_cases")
 @pytest.mark.parametrize("missing", [["Kornia"], ["torchvision", "Kornia"]], ids=" and ".join)
 def test_peers_that_are_missing_are_named_and_left_out(missing, monkeypatch, capsys, tmp_path):
+    pytest.importorskip("torchvision")
     real = importlib.util.find_spec
     monkeypatch.setattr(center_crop, "find_spec", lambda name: None if name in str(missing).lower() else real(name))
     file = tmp_path / "results.json"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import torchcrop_fast
-from torchcrop_fast import _demo, _verify, functional, layers
+from torchcrop_fast import _verify, functional, layers
 from torchcrop_fast.__main__ import main
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,11 @@ SHIPPED = Path(torchcrop_fast.__file__).with_name("data")
 
 @pytest.fixture
 def quick_demo(monkeypatch):
+    pytest.importorskip("torchvision")
+    from torchcrop_fast import _demo
+
     monkeypatch.setattr(_demo, "_ROUNDS", 1)
+    return _demo
 
 
 def test_info_holds_what_a_bug_report_needs(capsys):
@@ -89,7 +93,7 @@ def test_demo_writes_table_and_picture(quick_demo, capsys, tmp_path):
     told = capsys.readouterr().out
     assert "1000 digits of 28 x 28, in batches of 10" in told
     assert "equal bit for bit" in told
-    for network in (_demo._ARTICLE, _demo._DROP_IN, _demo._ONE_LAYER):
+    for network in (quick_demo._ARTICLE, quick_demo._DROP_IN, quick_demo._ONE_LAYER):
         assert network in told
     pixels = matplotlib.image.imread(picture)
     assert pixels.shape[0] > 300
@@ -110,7 +114,7 @@ def test_demo_reads_torchvisions_mnist(quick_demo, capsys, tmp_path):
     assert "1000 digits" in capsys.readouterr().out
 
 
-def test_demo_says_where_data_is_missing(tmp_path):
+def test_demo_says_where_data_is_missing(quick_demo, tmp_path):
     with pytest.raises(SystemExit, match="demo: --data must be a directory that contains torchvision's MNIST"):
         main(["demo", "--data", str(tmp_path), "--out", str(tmp_path / "out.png")])
 

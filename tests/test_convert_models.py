@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision
 from op_tester import assert_same
+from peers import Peer
 from test_random_crop import seeded
-from timm.layers import BatchNormAct2d
-from timm.models import nasnet, pnasnet, resnetv2
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.func import functional_call, grad, jvp, vmap
@@ -24,6 +22,8 @@ from torch.package import PackageExporter, PackageImporter
 import torchcrop_fast as tcf
 from torchcrop_fast.reference import CroppingNetwork
 
+timm = Peer("timm")
+torchvision = Peer("torchvision")
 ROOT = Path(__file__).parents[1]
 UNET = runpy.run_path(str(ROOT / "examples/unet.py"))["UNet"]
 
@@ -82,14 +82,16 @@ PADDED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = {
     "cyclegan": (generator, (2, 3, 16, 20), 6, 0),
     "volumes": (volumes, (2, 1, 5, 6, 7), 5, 2),
     "nasnet": (
-        lambda: nasnet.NASNetALarge(5, stem_size=8, channel_multiplier=2, num_features=96),
+        lambda: timm.models.nasnet.NASNetALarge(5, stem_size=8, channel_multiplier=2, num_features=96),
         (2, 3, 32, 32),
         4,
         0,
     ),
-    "pnasnet": (lambda: pnasnet.FactorizedReduction(3, 8), (2, 3, 16, 16), 1, 0),
+    "pnasnet": (lambda: timm.models.pnasnet.FactorizedReduction(3, 8), (2, 3, 16, 16), 1, 0),
     "resnetv2": (
-        lambda: resnetv2.ResNetV2((1, 1), (8, 16), 5, stem_chs=8, stem_type="fixed", norm_layer=BatchNormAct2d),
+        lambda: timm.models.resnetv2.ResNetV2(
+            (1, 1), (8, 16), 5, stem_chs=8, stem_type="fixed", norm_layer=timm.layers.BatchNormAct2d
+        ),
         (2, 3, 32, 32),
         1,
         0,

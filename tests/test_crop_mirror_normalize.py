@@ -1,4 +1,4 @@
-"""crop_mirror_normalize: values as torchvision's in float64, memory, gradients, errors; each way that it is run."""
+"""crop_mirror_normalize: values in float64 and as torchvision's, memory, gradients, errors; each way that it is run."""
 
 import contextlib
 import copy
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torchvision.transforms.v2.functional as TF
 from normalize_cases import (
     BORDERS,
     CASES,
@@ -26,11 +25,13 @@ from normalize_cases import (
     STD,
     Case,
     assert_near,
+    centered,
     channels,
     expect,
     random_case,
 )
 from op_tester import assert_same, check_op
+from peers import Peer
 from torch import Tensor
 from torch._C import DispatchKey
 from torch._dynamo import compiled_autograd
@@ -41,6 +42,7 @@ from torch.func import functionalize, vmap
 from torchcrop_fast import CropMirrorNormalize, _scripted, memory
 from torchcrop_fast.functional import crop_at, crop_mirror_normalize
 
+TF = Peer("torchvision.transforms.v2.functional")
 OP = torch.ops.torchcrop_fast.crop_mirror_normalize
 VARIABLE = "TORCHCROP_FAST_CPU_CAPABILITY"
 HAS_AVX2 = "avx2" in Path("/proc/cpuinfo").read_text().split()
@@ -366,11 +368,8 @@ def composed(
     """The same of ops that have gradients of their own, in float64."""
     images = (images if order == "CHW" else images.permute(0, 3, 1, 2)).double()
     if offsets is None:
-        # round() takes the even number of two as near: so does torchvision's rounding. Where it pads, it floors.
-        start = [
-            round((i - s) / 2) if i >= s else -((s - i) // 2) for i, s in zip(images.shape[-2:], size, strict=True)
-        ]
-        offsets = torch.tensor([start]).expand(images.size(0), 2)
+        starts = [centered(available, wanted) for available, wanted in zip(images.shape[-2:], size, strict=True)]
+        offsets = torch.tensor([starts]).expand(images.size(0), 2)
     cropped = crop_at(images, offsets, size, fill=fill, **places)
     return (cropped - channels(mean)) / channels(std)
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 from builds import ROOT, finish
 from op_tester import assert_same
+from peers import Peer
 from programs import LAYERS, Programs
 from torch import Tensor
 from torch.export import Dim
-from torchvision.transforms import v2
 
 import torchcrop_fast as tcf
 from torchcrop_fast import _library, functional
 
+torchvision = Peer("torchvision.transforms.v2")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No CUDA runtime is found"),
     # Of the exporter to ONNX, about itself.
@@ -187,18 +188,24 @@ def test_files_of_other_ops_need_the_library_alone(tmp_path, fresh_python):
     ]
 
 
+NAMED_IMAGES = {2: Dim("height", min=4, max=500), 3: Dim("width", min=4, max=500)}
+
+
 def test_named_sizes_do_for_all_but_centers():
-    """Which halve them, as torchvision's does."""
-    named = ({2: Dim("height", min=4, max=500), 3: Dim("width", min=4, max=500)},)
     model = Programs(tcf.Crop2d(1), tcf.ReflectionPad2d(2), tcf.CircularPad2d((1, -1, 2, 0)))
-    program = torch.export.export(model, images(3, 12, 13), dynamic_shapes=(named,)).module()
+    program = torch.export.export(model, images(3, 12, 13), dynamic_shapes=((NAMED_IMAGES,),)).module()
     for size in [*SIZES, (4, 500)]:
         given = images(3, *size)
         for result, expected in zip(program(*given), model(*given), strict=True):
             assert_same(result, expected)
-    for layer in (tcf.CenterCrop(5), v2.CenterCrop(5)):
-        with pytest.raises(torch._dynamo.exc.UserError, match="Constraints violated"):
-            torch.export.export(Programs(layer), images(3, 12, 13), dynamic_shapes=(named,))
+
+
+@pytest.mark.parametrize(
+    "center_crop", [lambda: tcf.CenterCrop(5), lambda: torchvision.CenterCrop(5)], ids=["ours", "theirs"]
+)
+def test_named_sizes_cannot_be_halved(center_crop):
+    with pytest.raises(torch._dynamo.exc.UserError, match="Constraints violated"):
+        torch.export.export(Programs(center_crop()), images(3, 12, 13), dynamic_shapes=((NAMED_IMAGES,),))
 
 
 def test_the_page_on_exporting_does_what_it_says(tmp_path, monkeypatch):

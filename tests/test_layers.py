@@ -11,13 +11,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from op_tester import assert_same
+from peers import Peer
 from programs import FUNCTIONS, LAYERS, OUT_FUNCTIONS, assert_same_with_grad, example, name_of, output_and_grad
 from torch import nn
-from torchvision.transforms.v2.functional import center_crop as torchvision_center_crop
 
 import torchcrop_fast as tcf
 from torchcrop_fast import functional
 from torchcrop_fast.reference import CroppingNetwork, ZeroPadCrop2d
+
+torchvision = Peer("torchvision.transforms.v2.functional")
 
 
 def inputs(dims: int) -> list[torch.Tensor]:
@@ -339,7 +341,7 @@ def test_center_crop_equals_torchvision(available, wanted):
             image = torch.rand(shape)
             # torchvision reshapes an empty image, and fails.
             empty = torch.zeros(shape[:-2] + size)
-            expected = torchvision_center_crop(image, list(size)) if image.numel() > 0 else empty
+            expected = torchvision.center_crop(image, list(size)) if image.numel() > 0 else empty
             layer = tcf.CenterCrop(size)
             torch.testing.assert_close(layer(image), expected, rtol=0, atol=0)
             torch.testing.assert_close(functional.center_crop(image, list(size)), expected, rtol=0, atol=0)

@@ -17,14 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_tester import LAYOUTS, Shape, assert_same, bits, by_fallback, check_op, random_bits, whole_numbers
 from pad_cases import CASES, REPEATING, REPEATING_CASES, VALUES, Case, repeats
+from peers import Peer
 from torch import Tensor
 from torch.func import functionalize
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._python_dispatch import TorchDispatchMode
-from torchvision.transforms.v2 import functional as torchvision
 
 from torchcrop_fast.functional import center_crop, crop, pad
 
+torchvision = Peer("torchvision.transforms.v2.functional")
+tv_tensors = Peer("torchvision.tv_tensors")
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 
 settings.register_profile("torchcrop_fast", deadline=None, derandomize=True, database=None, max_examples=300)
@@ -49,6 +51,20 @@ def test_the_cases_are_many_and_of_all_kinds() -> None:
         assert len({str(case.value) for case in CASES if case.dtype == dtype}) == len(values)
         assert {case.layout for case in CASES if case.dtype == dtype} == set(LAYOUTS)
         assert {len(case.shape) for case in CASES if case.dtype == dtype} == {1, 2, 3, 4, 5}
+
+
+def test_images_stay_what_torch_keeps_them() -> None:
+    """Of torchvision's own type."""
+    images = [case for case in CASES + REPEATING_CASES if len(case.shape) >= 3]
+    assert len(images) > 2000
+    for case in images:
+        call = case.call()
+        image = tv_tensors.Image(call.input)
+        assert type(call.run(image)) is type(torch.constant_pad_nd(image, ())), case
+        with tv_tensors.set_return_type("TVTensor"):
+            result = call.run(image)
+            assert type(result) is type(torch.constant_pad_nd(image, ())), case
+        assert_same(result.as_subclass(Tensor), call.expected)
 
 
 OPCHECK_CASES = [
