@@ -5,13 +5,13 @@ import io
 import re
 import runpy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from op_tester import assert_same
-from peers import Peer
 from test_random_crop import seeded
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
@@ -22,8 +22,8 @@ from torch.package import PackageExporter, PackageImporter
 import torchcrop_fast as tcf
 from torchcrop_fast.reference import CroppingNetwork
 
-timm = Peer("timm")
-torchvision = Peer("torchvision")
+timm = partial(pytest.importorskip, "timm")
+torchvision = partial(pytest.importorskip, "torchvision")
 ROOT = Path(__file__).parents[1]
 UNET = runpy.run_path(str(ROOT / "examples/unet.py"))["UNet"]
 
@@ -82,15 +82,15 @@ PADDED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = {
     "cyclegan": (generator, (2, 3, 16, 20), 6, 0),
     "volumes": (volumes, (2, 1, 5, 6, 7), 5, 2),
     "nasnet": (
-        lambda: timm.models.nasnet.NASNetALarge(5, stem_size=8, channel_multiplier=2, num_features=96),
+        lambda: timm().models.nasnet.NASNetALarge(5, stem_size=8, channel_multiplier=2, num_features=96),
         (2, 3, 32, 32),
         4,
         0,
     ),
-    "pnasnet": (lambda: timm.models.pnasnet.FactorizedReduction(3, 8), (2, 3, 16, 16), 1, 0),
+    "pnasnet": (lambda: timm().models.pnasnet.FactorizedReduction(3, 8), (2, 3, 16, 16), 1, 0),
     "resnetv2": (
-        lambda: timm.models.resnetv2.ResNetV2(
-            (1, 1), (8, 16), 5, stem_chs=8, stem_type="fixed", norm_layer=timm.layers.BatchNormAct2d
+        lambda: timm().models.resnetv2.ResNetV2(
+            (1, 1), (8, 16), 5, stem_chs=8, stem_type="fixed", norm_layer=timm().layers.BatchNormAct2d
         ),
         (2, 3, 32, 32),
         1,
@@ -100,15 +100,15 @@ PADDED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = {
 UNPADDED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "unet": (lambda: UNET(2), (1, 1, 188, 188)),
     "lraspp": (
-        lambda: torchvision.models.segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None),
+        lambda: torchvision().models.segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None),
         (2, 3, 32, 32),
     ),
     "ssdlite": (
-        lambda: torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None),
+        lambda: torchvision().models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None),
         (1, 3, 64, 64),
     ),
     "faster_rcnn": (
-        lambda: torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        lambda: torchvision().models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
             weights=None, weights_backbone=None, min_size=64, max_size=64
         ),
         (1, 3, 64, 64),

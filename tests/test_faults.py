@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchcrop_fast.bench import command
 
-from torchcrop_fast import Crop2d, _demo
+from torchcrop_fast import Crop2d
 from torchcrop_fast.__main__ import main
 from torchcrop_fast._files import write_whole
 
@@ -109,6 +109,9 @@ def full_disk() -> Iterator[Callable[[], None]]:
 
 def draw_demo(path: Path) -> None:
     digits = torch.utils.data.TensorDataset(torch.rand(10, 1, 28, 28), torch.arange(10))
+    pytest.importorskip("torchvision")
+    from torchcrop_fast import _demo
+
     _demo._draw(digits, Crop2d(4), path)
 
 
