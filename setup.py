@@ -79,6 +79,10 @@ OPS_SOURCES = sorted(
     if WITH_CUDA or (path.suffix == ".cpp" and path.name != "cuda.cpp")
 )
 TORCH_MINOR = ".".join(torch.__version__.split(".")[:2])
+VERSION = re.search(r'^__version__ = "(.*)"$', (ROOT / "torchcrop_fast/__init__.py").read_text(), re.MULTILINE)[1]
+# So that wheels for other torches have other names. An sdist is for all of them, and pip wants its version of what it
+# builds.
+LOCAL_VERSION = "" if "sdist" in sys.argv or (ROOT / "PKG-INFO").exists() else f"+torch{TORCH_MINOR}"
 HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("csrc/**/*.h"))
 FLAGS = ["-O3", "-g0", "-std=c++20", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
 FLAGS += ["-fno-wrapv"]  # as CMake builds: Python's own flags would define what overflows
@@ -128,7 +132,7 @@ class BuildLibraries(cpp_extension.BuildExtension):
             "LIBRARY": "libtorchcrop_fast.so",
             "INCLUDE": "include",
             "CUDA": "ON" if WITH_CUDA else "OFF",
-            "VERSION": self.distribution.get_version(),
+            "VERSION": VERSION,
         }
         for template in (ROOT / "cmake").glob("*.cmake.in"):
             text = re.sub("@([A-Z_]+)@", lambda name: values[name[1]], template.read_text())
@@ -163,6 +167,7 @@ def library(name: str, sources: list[str], link: list[str], **kwargs):
 
 
 setup(
+    version=VERSION + LOCAL_VERSION,
     install_requires=[f"torch=={TORCH_MINOR}.*"],  # torch keeps its C++ ABI within a minor version
     ext_modules=[
         # py_limited_api keeps torch_python out of its libraries.

@@ -16,6 +16,8 @@ from builds import BUILDS, ROOT, finish
 from filelock import FileLock
 from test_cmake import CMAKE
 
+import torchcrop_fast
+
 TORCH_MINOR = ".".join(torch.__version__.split(".")[:2])
 
 
@@ -53,7 +55,7 @@ def test_wheel_holds_what_programs_need_and_no_more(wheel):
     needed |= {f"{share}/torchcrop_fastConfigVersion.cmake"}
     needed |= {f"torchcrop_fast/{path.name}" for path in (ROOT / "torchcrop_fast").glob("*.py")}
     assert needed <= names
-    assert any(re.fullmatch(r"torchcrop_fast-[\d.]+\.dist-info/licenses/LICENSE", name) for name in names)
+    assert any(re.fullmatch(r"torchcrop_fast-[\d.]+\+torch[\d.]+\.dist-info/licenses/LICENSE", name) for name in names)
     libraries = {Path(name).name.split(".")[0] for name in names if ".so" in name}
     assert libraries == {"_C", "libtorchcrop_fast"}  # neither OpenMP nor torch
     assert not [name for name in names if "test" in name.lower() or name.startswith(("csrc", "build"))]
@@ -66,6 +68,16 @@ def test_wheel_requires_the_torch_it_was_built_for(metadata):
     assert {"Source", "Changelog", "Documentation", "Issues"} == {
         entry.split(",")[0] for entry in metadata.get_all("Project-URL")
     }
+
+
+def test_the_wheels_version_names_the_torch_and_what_is_built_of_the_sdist_has_its_plain_one(built, wheel, tmp_path):
+    version = torchcrop_fast.__version__
+    assert wheel.name.startswith(f"torchcrop_fast-{version}+torch{TORCH_MINOR}-cp")
+    (sdist,) = built.glob("*.tar.gz")
+    assert sdist.name == f"torchcrop_fast-{version}.tar.gz"
+    shutil.unpack_archive(sdist, tmp_path, filter="data")
+    told = finish(sys.executable, "setup.py", "--version", cwd=tmp_path / f"torchcrop_fast-{version}")
+    assert told.splitlines()[-1] == version  # else pip refuses it
 
 
 def test_an_isolated_build_takes_a_torch_within_our_bounds():
