@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= 2.14.1
-TORCHVISION ?= 0.29.1
+# That for the torch above, and what needs it; the tests run without, too, and say what they skip.
+TORCHVISION ?= $(if $(filter 2.14.1,$(TORCH)),0.29.1)
+EXTRA := $(if $(TORCHVISION),dev,test)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -13,11 +15,13 @@ INSTALLED := $(VENV)/.installed-$(TORCH)
 BUILT := build/.built
 SOURCES := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 OTHER_VENV := .venv-torch-$(TORCH)
+OTHER ?= 2.14.0
+FRESH_VENV := .venv-fresh
 DEPLOY := build/deploy
 CMAKE := $(firstword $(wildcard $(BIN)/cmake) cmake)
 
 .PHONY: FORCE help install demo example-deploy wheel bench test test-all test-emulation test-reliability lint lock format
-.PHONY: check-torch check-cpp test-matrix clean
+.PHONY: check-wheel check-torch check-cpp test-matrix clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
@@ -25,9 +29,9 @@ help:  ## list the targets
 
 $(INSTALLED):
 	@$(PYTHON) setup.py --check-tools
-	@echo "Installing torch $(TORCH) and torchvision $(TORCHVISION) into $(VENV): some minutes, once."
+	@echo "Installing torch $(TORCH) into $(VENV): some minutes, once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) torch==$(TORCH) torchvision==$(TORCHVISION) "setuptools>=77" ninja
+	@$(PIP) torch==$(TORCH) $(TORCHVISION:%=torchvision==%) "setuptools>=77" ninja
 	@touch $@
 
 build/.venv: FORCE
@@ -37,7 +41,7 @@ build/.venv: FORCE
 $(BUILT): $(INSTALLED) build/.venv setup.py pyproject.toml $(SOURCES)
 	@$(PYTHON) setup.py --check-tools
 	@echo "Building torchcrop_fast into $(VENV): about a minute."
-	@$(PIP) --no-build-isolation --editable ".[dev]"
+	@$(PIP) --no-build-isolation --editable ".[$(EXTRA)]"
 	@touch $@
 
 install: $(BUILT)  ## make the virtual environment and build the package into it
@@ -66,6 +70,9 @@ wheel: $(BUILT)  ## build a wheel, for the torch of the environment, and an sdis
 bench: $(BUILT)  ## measure ours beside its peers, cache on and off: some ten minutes on an idle machine
 	$(BIN)/python -m torchcrop_fast bench --json bench/results/cpu.json --plot docs/performance.png
 	TORCHCROP_FAST_CACHE=0 $(BIN)/python -m torchcrop_fast bench sweep --json bench/results/cpu-cache-off.json
+
+# Else threads that wait for each other use up the cores of those that work.
+test test-all test-emulation: export OMP_WAIT_POLICY := passive
 
 test: $(BUILT)  ## run the tests, of some large tables a sample
 	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10
@@ -103,6 +110,13 @@ gpu-report:  ## on a machine with a GPU: build, test, check and measure there, w
 gpu-tune:  ## on a machine with a GPU: time what the kernels leave open, and recommend
 	@$(PYTHON) -m bench.gpu_tune
 
+check-wheel: wheel  ## build the wheel, install it beside another patch release of torch, OTHER, and verify there
+	@rm -rf $(FRESH_VENV)
+	@$(PYTHON) -m venv $(FRESH_VENV)
+	@$(FRESH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==$(OTHER) dist/*.whl
+	@cd $(FRESH_VENV) && bin/python -m torchcrop_fast info && bin/python -m torchcrop_fast verify
+	@rm -rf $(FRESH_VENV)
+
 check-torch:  ## build against another torch and verify there, as in make check-torch TORCH=2.11.0
 	@$(PYTHON) setup.py --check-tools
 	@echo "Installing torch $(TORCH) into $(OTHER_VENV), building against it, verifying: some minutes."
@@ -120,11 +134,16 @@ check-cpp: check-torch  ## the same, and the C++ suite (it needs GoogleTest)
 	@$(CMAKE) --build build/suite-$(TORCH) --parallel 2 >/dev/null
 	@build/suite-$(TORCH)/ops_test --gtest_brief=1
 
-test-matrix:  ## all tests with two Pythons, the C++ suite with three torches, verify with all else: an hour
+# The Pythons are asked for before hours of work; environments that only verify take 6 GB each, and are removed.
+test-matrix:  ## all tests with two torches and two Pythons, the C++ suite with two more torches, verify with all else: two hours
+	for python in $(PYTHON) python3.10 python3.12 python3.13; do $$python setup.py --check-tools || exit; done
 	$(MAKE) test
+	$(MAKE) check-wheel
+	$(MAKE) test TORCH=2.13.0 VENV=.venv-tests-2.13.0
 	$(MAKE) test PYTHON=python3.12 VENV=.venv-python3.12
-	for torch in 2.11.0 2.12.0 2.13.0; do $(MAKE) check-cpp TORCH=$$torch || exit; done
-	for python in 3.10 3.13; do $(MAKE) check-torch PYTHON=python$$python OTHER_VENV=.venv-python$$python || exit; done
+	for torch in 2.11.0 2.12.0; do $(MAKE) check-cpp TORCH=$$torch && rm -rf .venv-torch-$$torch || exit; done
+	for python in python3.10 python3.13; do \
+	    $(MAKE) check-torch PYTHON=$$python OTHER_VENV=.venv-$$python && rm -rf .venv-$$python || exit; done
 
 clean:  ## remove what was built, but not the virtual environments
 	rm -rf build dist *.egg-info torchcrop_fast/*.so torchcrop_fast/_build_info.py torchcrop_fast/include torchcrop_fast/share

@@ -200,7 +200,7 @@ def test_a_missing_toolkit_is_one_sentence():
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "test", "test-emulation", "lint", "install", "check-torch", "format", "help"]
+    "target", ["demo", "test", "test-emulation", "lint", "install", "check-torch", "check-wheel", "format", "help"]
 )
 def test_make_lists_its_targets(target):
     told = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
