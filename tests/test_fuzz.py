@@ -9,7 +9,7 @@ from builds import compiled
 from mutants import KERNELS, plant
 
 RANDOM = 20_000  # inputs
-SECONDS = 12
+SECONDS = 4
 MANY = 10_000_000  # runs
 
 # As fast to compile as can be: the mutants are many.
@@ -109,7 +109,7 @@ MUTANTS = [
 ]
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant[0]}: {mutant[2]}")
 def test_the_targets_notice(tmp_path, corpus, mutant):
     target, *change = mutant

@@ -47,6 +47,7 @@ def test_random_windows_as_released():
     check(compiled("released_fuzz", [*optimized, *kernels, CPU / "window_cpu_fuzz.cpp"]), 50_000, 0, "windows")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "mutation",
     [

@@ -99,21 +99,31 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("table", [False, True], ids=["no_table", "table"])
-@pytest.mark.parametrize("shown", [(64, 50), (27, 31)], ids=["of_large", "of_small"])
+# Called as ops: ATen's, and, which takes the table, ours.
+ATENS_PAD = [lambda x: torch.constant_pad_nd(x, (1, -2, -1, 0), 7)]
+OUR_PAD = [lambda x: torch.ops.torchcrop_fast.pad(x, (1, -2, -1, 0), value=0.5)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "table"), [((64, 50), False), ((27, 31), True)], ids=["of_large", "of_small_by_table"]
+)
 def test_models_are_right_for_all_sizes(shown, table):
-    model = Programs(*MODELS, to_multiple_or_less)
+    """With the table no pad is negative, where only a run tells the signs of its entries."""
+    model = Programs(*MODELS, to_multiple_or_less, *(ATENS_PAD + OUR_PAD if table else []))
     program = to_onnx(model, (torch.rand(2, 3, *shown),), ((OPEN,),), table)
     for i, height in enumerate(SIZES):
         x = torch.rand(2, 3, height, SIZES[(5 * i + 3) % len(SIZES)])
         assert_equal(program(x), model(x))
+    for size in [(2, 3), (39, 64), (64, 27)] if table else []:
+        added = pads(program, (torch.rand(2, 3, *size),))
+        assert len(added) > 10
+        assert min(int(entries.min()) for entries in added) == 0
 
 
 REPEATING_1D = ("ReflectionPad1d", "ReplicationPad1d", "CircularPad1d")  # of a batch of images ATen has none
 
 
-def test_no_pad_is_negative():
-    """Where entries are known; with the table, where only a run tells their sign, and of ATen's op."""
+def test_no_pad_of_known_entries_is_negative():
     x = example(20, 21)
     in_1d = [lambda x, layer=layer: layer(x[0]) for layer in LAYERS if type(layer).__name__ in REPEATING_1D]
     program = to_onnx(Programs(*LAYERS, *in_1d), (x,), None, table=False)
@@ -121,17 +131,6 @@ def test_no_pad_is_negative():
     added = pads(program, (x,))
     assert len(added) == 10
     assert min(int(entries.min()) for entries in added) == 0
-
-    aten, ours = torch.constant_pad_nd, torch.ops.torchcrop_fast.pad
-    called = [lambda x: aten(x, (1, -2, -1, 0), 7), lambda x: ours(x, (1, -2, -1, 0), value=0.5)]
-    unknown = Programs(*MODELS, to_multiple_or_less, *called)
-    program = to_onnx(unknown, (x,), ((OPEN,),))
-    for size in [(2, 3), (39, 64), (64, 27)]:
-        x = torch.rand(2, 3, *size)
-        assert_equal(program(x), unknown(x))
-        added = pads(program, (x,))
-        assert len(added) > 10
-        assert min(int(entries.min()) for entries in added) == 0
 
 
 FLOAT8 = (torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz)

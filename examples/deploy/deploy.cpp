@@ -175,7 +175,7 @@ void compare(const std::string& directory) {
   const Row rows[] = {
       {"crops of 10 digits", ".pt", at::rand({10, 1, 28, 28}), 1000},
       {"a model of 10 digits", "_model.pt", at::rand({10, 1, 28, 28}), 1000},
-      {"crops of 32 images, 3 x 256 x 256", ".pt", at::rand({32, 3, 256, 256}), 100},
+      {"crops of 32 images, 3 x 256 x 256", ".pt", at::rand({32, 3, 256, 256}), 30},
   };
   for (const Row& row : rows) {
     std::vector<Contender> contenders;
