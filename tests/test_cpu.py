@@ -208,6 +208,7 @@ def test_profilers_see_the_op(name, tmp_path):
     assert op in [node["name"] for node in nodes]
 
 
+@pytest.mark.filterwarnings("ignore:Warning only once for all operators")  # of a kernel in place of ours
 @pytest.mark.parametrize("key", ["AutocastCPU", "FuncTorchVmapMode", "PreDispatch", "PythonTLSSnapshot"])
 def test_kernels_of_a_key_that_is_switched_on_run(key):
     with torch.library._scoped_library("torchcrop_fast", "IMPL") as library:

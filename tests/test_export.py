@@ -106,13 +106,16 @@ def exported(name: str, strict: bool) -> torch.export.ExportedProgram:
 def test_exported_and_decomposed_programs_equal_eager(name, strict):
     model, arguments, _ = MODELS[name]
     program = exported(name, strict)
-    programs = program.module(), program.run_decompositions().module()
+    programs = [program.module()]
+    if torch.__version__ >= "2.14":
+        programs.append(program.run_decompositions().module())
     for size in SIZES:
         given = arguments(3, *size)
-        results = [program(*given) for program in programs]
-        for result, decomposed, expected in zip(*results, model(*given), strict=True):
-            assert_same(result, expected)
-            assert_same(decomposed, expected)
+        for program in programs:
+            for result, expected in zip(program(*given), model(*given), strict=True):
+                assert_same(result, expected)
+    if len(programs) == 1:
+        pytest.skip("equal as exported; older torches than 2.14 decompose for the sizes of the export alone")
 
 
 def test_random_crop_holds_our_op_only_where_it_may_show_a_repeating_border():

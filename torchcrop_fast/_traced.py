@@ -86,13 +86,14 @@ def _fits(value: complex, dtype: torch.dtype) -> bool:
         return True
     if not dtype.is_floating_point and not dtype.is_complex:
         integers = torch.iinfo(dtype)
-        return integers.min <= value < integers.max + 1  # 255.5 becomes 255
+        return integers.min <= value and (value < integers.max + 1 if _TRUNCATES else value <= float(integers.max))
     floats = torch.finfo(dtype)  # NaN fits all
     if dtype in _FINITE_DTYPES:
         return not (value < floats.min or value > floats.max)
     return not floats.max < abs(value) < float("inf")
 
 
+_TRUNCATES = torch.__version__ >= "2.14"  # whether 255.5 becomes 255, as in F.pad
 _FINITE_DTYPES = (torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu)
 
 
