@@ -308,7 +308,7 @@ def test_compiled_raises_the_texts_of_eager(call, text, dynamic):
         torch.compile(call, fullgraph=True, dynamic=dynamic, backend="eager")(x)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(5)  # of the layers test_export.py exports all
 @pytest.mark.parametrize("strict", [False, True], ids=["non_strict", "strict"])
 @pytest.mark.parametrize("program", PROGRAMS + OUT_FUNCTIONS, ids=name_of)
 def test_exported_equals_eager(program, strict):
@@ -413,6 +413,7 @@ def test_compiled_autograd():
     assert len(recorder.python_graphs) == 1
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("tracing_mode", ["real", "fake", "symbolic"])
 @pytest.mark.parametrize("program", PROGRAMS + OUT_FUNCTIONS, ids=name_of)
 def test_make_fx(program, tracing_mode):
