@@ -101,6 +101,7 @@ def exported(name: str, strict: bool) -> torch.export.ExportedProgram:
         return torch.export.export(model, arguments(4, *SIZES[0]), dynamic_shapes=(sizes,), strict=strict)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("strict", [False, True], ids=["non_strict", "strict"])
 @pytest.mark.parametrize("name", ["pads", "ops"])
 def test_exported_and_decomposed_programs_equal_eager(name, strict):

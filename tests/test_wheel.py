@@ -104,11 +104,11 @@ def test_both_pass_twine(built):
 def fresh(wheel, tmp_path_factory) -> Path:
     """The Python of a new environment that has the wheel, and this one's torch."""
     folder = tmp_path_factory.mktemp("fresh")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "torch.pth").write_text(str(Path(torch.__file__).parents[1]))
     python = folder / "bin/python"
-    finish(python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", wheel)
+    finish(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel)
     return python
 
 
