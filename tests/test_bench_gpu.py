@@ -27,7 +27,7 @@ CLOCKS = {EAGER: timeit.Timer, GRAPH: timeit.Timer}
 @pytest.mark.parametrize("job", ["gpu-report", "gpu-tune"])
 def test_make_refuses_in_one_sentence(job: str) -> None:
     process = subprocess.run(
-        ["make", "--silent", job, f"PYTHON={sys.executable}"],
+        ["make", "--silent", "--no-print-directory", job, f"PYTHON={sys.executable}"],
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
