@@ -23,6 +23,7 @@ JOB = "make gpu-count"
 STEMS = ("window", "adjoint", "normalize")
 ARCHITECTURE = "90"
 BLOCKS = 24  # of a launch that are run
+MACHINE = ("ptx", "ptx_instructions", "ptx_runtime")
 KERNELS, CPP = ROOT / "csrc" / "kernels", ROOT / "tests" / "cpp"
 
 # What an H100 has: issue slots of all its multiprocessors while its memory moves 1,024 bytes, a warp's 512 read and 512
@@ -119,9 +120,11 @@ def _name(name: str, options: Sequence[str]) -> str:
 
 def machine(compile_: Compile, *objects: Path, main: str, includes: Sequence[Path] = ()) -> Path:
     """The program of a source under tests/cpp that runs these objects' kernels on PTX."""
-    gxx = ["g++", "-std=c++20", "-O2", *(f"-I{path}" for path in includes), "-c"]
-    parts = [compile_(f"{name}.o", [*gxx, CPP / f"{name}.cpp"]) for name in (main, "ptx", "ptx_runtime")]
-    return compile_(f"{main}-on-ptx", ["g++", *parts, *objects])
+    gxx = ["g++", "-std=c++20", "-O2", "-c"]
+    parts = [compile_(f"{name}.o", [*gxx, CPP / f"{name}.cpp"]) for name in MACHINE]
+    parts.append(compile_(f"{main}.o", [*gxx, *(f"-I{path}" for path in includes), CPP / f"{main}.cpp"]))
+    # Of other kernels it is another program.
+    return compile_("-".join([main, *(path.stem for path in objects)]), ["g++", *parts, *objects])
 
 
 def weights_of(cubin: Path) -> dict[str, Counter[int]]:

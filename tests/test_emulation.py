@@ -62,7 +62,7 @@ def test_random_cases_in_64_bits(stem):
 
 # Blocks in which threads write several chunks, as for large outputs; and other values of what bench/gpu_tune.py lists.
 SMALL_BLOCKS = [f"-DTORCHCROP_FAST_{macro}" for macro in ("MANY_BLOCKS=1", "BLOCK_CHUNKS=64", "THREADS=32")]
-OTHERWISE = [f"-DTORCHCROP_FAST_{macro}" for macro in ("LOAD_WORDS", "SMALL_THREADS=64", "CHUNKS_OF_THREAD=2")]
+OTHERWISE = [f"-DTORCHCROP_FAST_{macro}" for macro in ("LOAD_WORDS", "SMALL_THREADS=64", "MANY_THREADS=1")]
 
 
 SETTINGS = {
@@ -150,13 +150,13 @@ def build_mutant(tmp_path):
 
 MUTANTS = [
     # a read behind the input's last whole chunk
-    ("window", "window_cuda.cu", "high <= p.last_chunk", "high <= p.last_chunk + kChunkBytes"),
+    ("window", "chunks_cuda.h", "high <= p.last_chunk", "high <= p.last_chunk + kChunkBytes"),
     # an unwritten tail
     ("window", "window_cuda.cu", "+ out_bytes() + kChunkBytes - 1)", "+ out_bytes())"),
     # a misaligned vector
     (
         "window",
-        "window_cuda.cu",
+        "chunks_cuda.h",
         "const Index low_at = at & ~static_cast<Index>(kChunkBytes - 1);",
         "const Index low_at = at;",
     ),
@@ -168,11 +168,11 @@ MUTANTS = [
     # rows joined one byte off
     ("window", "window_cuda.cu", "static_cast<int>(-byte)", "static_cast<int>(1 - byte)"),
     # mirrored chunks one pixel off
-    ("window", "window_cuda.cu", "(columns.base + 1) * pixel", "columns.base * pixel"),
+    ("window", "chunks_cuda.h", "(columns.base + 1) * pixel", "columns.base * pixel"),
     # mirrored pixels of 3 bytes of which a word shows the ends of two
-    ("window", "window_cuda.cu", "pixels < 2 && part >= pixel", "pixels < 1 && part >= pixel"),
+    ("window", "chunks_cuda.h", "pixels < 2 && part >= pixel", "pixels < 1 && part >= pixel"),
     # borders that lead out of the input again
-    ("window", "window_cuda.cu", "(seen < 0 || seen + next - at > p.in_columns * pixel)", "false"),
+    ("window", "chunks_cuda.h", "(seen < 0 || seen + next - at > p.in_columns * pixel)", "false"),
     # borders of pixels whose bytes lie apart in units
     ("window", "window_cuda.cu", "p.reverses_chunks && unit_ == std::min<int64_t>(pixel, 8)", "p.reverses_chunks"),
     # fill that begins in the middle of an element

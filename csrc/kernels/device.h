@@ -16,7 +16,7 @@ namespace torchcrop_fast {
 
 // Threads of a block, at most.
 #if !defined(TORCHCROP_FAST_THREADS)
-#define TORCHCROP_FAST_THREADS 256
+#define TORCHCROP_FAST_THREADS 128
 #endif
 inline constexpr int kThreads = TORCHCROP_FAST_THREADS;
 

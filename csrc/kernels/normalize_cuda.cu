@@ -12,12 +12,16 @@
 namespace torchcrop_fast {
 namespace {
 
-// How many chunks a thread makes, at most, since to find their window costs as much as a chunk: of several channels, or
-// rows.
+// How many chunks a thread makes, since to find their window costs as much as a chunk: of several channels and, where
+// there are threads enough, rows.
 #if !defined(TORCHCROP_FAST_CHUNKS_OF_THREAD)
-#define TORCHCROP_FAST_CHUNKS_OF_THREAD 4
+#define TORCHCROP_FAST_CHUNKS_OF_THREAD 8
+#endif
+#if !defined(TORCHCROP_FAST_MANY_THREADS)
+#define TORCHCROP_FAST_MANY_THREADS (1 << 19)
 #endif
 constexpr int kChunksOfThread = TORCHCROP_FAST_CHUNKS_OF_THREAD;
+constexpr int64_t kManyThreads = TORCHCROP_FAST_MANY_THREADS;
 
 // One dimension of images and windows. Strides count bytes.
 struct PixelDim {
@@ -519,12 +523,14 @@ LaunchError launch_part(const NormalizedWindows& all, const Windows& part, int64
   // A row that begins inside of a chunk may have a part of one at either end.
   p.groups = Divider<int32_t>((row + (aligned ? 0 : elements - 1) + elements - 1) / elements);
   const int64_t channels_of_thread = together ? channels : std::min<int64_t>(planes ? channels : 1, kChunksOfThread);
-  p.rows_of_thread = static_cast<int32_t>(std::max<int64_t>(kChunksOfThread / channels_of_thread, 1));
-  p.rows = Divider<int32_t>((y.size + p.rows_of_thread - 1) / p.rows_of_thread);
   p.channels_of_thread = static_cast<int32_t>(channels_of_thread);
   p.planes = Divider<int32_t>(planes ? (channels + channels_of_thread - 1) / channels_of_thread : 1);
   const int64_t windows = part.images * part.windows_an_image;
-  const int64_t threads = windows * p.planes.size() * int64_t{p.rows.size()} * p.groups.size();
+  const int64_t threads_of_row = windows * p.planes.size() * p.groups.size();
+  const bool many = threads_of_row * y.size >= kManyThreads;
+  p.rows_of_thread = many ? static_cast<int32_t>(std::max<int64_t>(kChunksOfThread / channels_of_thread, 1)) : 1;
+  p.rows = Divider<int32_t>((y.size + p.rows_of_thread - 1) / p.rows_of_thread);
+  const int64_t threads = threads_of_row * p.rows.size();
   p.threads = static_cast<int32_t>(threads);
   std::copy_n(all.scale + channel, channels, p.scale);
   std::copy_n(all.bias + channel, channels, p.bias);

@@ -134,7 +134,7 @@ TORCHCROP_FAST_DEVICE Row<Index> find_row(
         known.in = row.in;
         known.out = row.out;
         known.columns = row.columns;
-#pragma unroll
+        TORCHCROP_FAST_UNROLLED
         for (int d = 0; d < kOuter; ++d) {
           const OuterDim<Index>& dim = p.dim[d];
           known.dim[d] = map_of<kRepeats>(p, places, dim.spatial, dim.period, dim.start, dim.size.size(), dim.in_size);

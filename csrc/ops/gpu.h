@@ -1,4 +1,4 @@
-// A backend for GPUs: every op as one launch, which waits for nothing.
+// A backend for GPUs: every op as one launch, or a few for gigabytes, which waits for nothing.
 #pragma once
 
 #include "../kernels/adjoint_cuda.h"
