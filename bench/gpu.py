@@ -6,15 +6,17 @@ It needs torch, nvcc, ninja and pytest, no network, and less than eight minutes 
 import csv
 import dataclasses
 import io
+import json
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from . import gpu_counts
 from .gpu_machine import LOGS, RESULTS, Program, architecture, file_name, gpu_name, refuse_without_gpu
 
 JOB = "make gpu-report"
@@ -47,10 +49,13 @@ def main() -> int:
         return SECONDS - (time.monotonic() - begin)
 
     stages: Stages = []
+    counting = None if gpu_counts.missing() else Program("counts", gpu_counts.COMMAND, 400)
     if not build(stages):
         return 1
     check(stages, left)
+    counts = counted(stages, counting)
     rows, notes = measure_all(stages, lambda: left() - 45)
+    add_counts(rows, counts)
     profile = profiled(stages, left)
 
     from .gpu_report import as_markdown, goals_of
@@ -70,6 +75,32 @@ def main() -> int:
     (RESULTS / f"{stem}.md").write_text(markdown)
     print(f"\n{RESULTS / stem}.json and .md: the results.\n\n{markdown}")
     return 0 if all(stage["good"] for stage in stages) else 1
+
+
+def counted(stages: Stages, program: Program | None) -> dict[str, Row]:
+    """What the kernels cost by count, by the names of gpu_windows.h."""
+    if program is None:
+        add_stage(stages, "counts", f"left out: there is no {gpu_counts.missing()} here", True, 0)
+        return {}
+    good = program.wait() == 0
+    counts = {}
+    if good:
+        counts = {count["case"]: count for count in json.loads(program.output.splitlines()[-1])}
+    add_stage(stages, "counts", f"{len(counts)} cases" if good else "failed", good, program.seconds)
+    if not good:
+        show_end(program)
+    return counts
+
+
+def add_counts(rows: Iterable[Row], counts: Mapping[str, Row]) -> None:
+    """Put beside ours what the count leaves of the copy's speed."""
+    from .harness import OURS
+
+    for row in rows:
+        count = counts.get(row.get("counted", ""))
+        if row["contender"] == OURS and count:
+            row["count"] = count
+            row["counted_of_limit"] = min(count["budget"] / count["slots"], 1) / count["moved"]
 
 
 def add_stage(stages: Stages, name: str, outcome: str, good: bool, seconds: float) -> None:
@@ -258,6 +289,7 @@ def rows_of(case: Any, clock: str, timings: Mapping[str, Any]) -> Iterator[Row]:
             "of_limit": timing.ratio(timings[LIMIT]),
             "ours_is_times_faster": timings[OURS].ratio(timing),
             "goals": list(case.goals),
+            "counted": case.counted,
         }
 
 

@@ -56,6 +56,7 @@ class GpuCase(Case):
 
     goals: tuple[str, ...] = ()
     profiled: bool = False  # ours is one launch, which ncu looks at
+    counted: str = ""  # the case of gpu_windows.h whose launch is like ours
 
 
 def missing() -> list[str]:
@@ -83,10 +84,12 @@ def cases(place: Place) -> Iterator[GpuCase]:
     even, odd, mixed = (place.side // 16,) * 4, (7, 10, 3, 4), (3, -5, -2, 7)
     for dtype in DTYPES:
         for cropping in (even, odd):
-            yield _window(place, "pad, out=", _out, cropping, dtype, ("forward",), profiled=True)
+            counted = f"{_name(dtype)} {224 if cropping is even else 239}"
+            yield _window(place, "pad, out=", _out, cropping, dtype, ("forward",), profiled=True, counted=counted)
     yield _window(place, "pad, out=", _out, odd, torch.float32, ("forward",), times=4)
     for dtype in DTYPES:
-        yield _window(place, "pad, out=", _out, mixed, dtype, ("mixed",), profiled=True)
+        counted = f"{_name(dtype)} mixed pad"
+        yield _window(place, "pad, out=", _out, mixed, dtype, ("mixed",), profiled=True, counted=counted)
     for dtype in DTYPES[:3]:
         against = (f"{str(dtype).removeprefix('torch.')} against ZeroPad2d",)
         yield _window(place, "pad", _forward, odd, dtype, against)
@@ -117,6 +120,7 @@ def _window(
     *,
     times: int = 1,
     profiled: bool = False,
+    counted: str = "",
 ) -> GpuCase:
     """The case of one window onto images (N, 64, side, side), which take the place's volume, or some times that."""
     side = place.side
@@ -130,7 +134,8 @@ def _window(
     same = len(set(cropping)) == 1
     name = f"{shape} crop {cropping[0] if same else cropping}, {_name(dtype)}"
     make_it = partial(_on_images, make, place, shape, cropping, dtype, read + written)
-    return GpuCase(name, what, make_it, read + written, exact=what != "CenterCrop", goals=goals, profiled=profiled)
+    exact = what != "CenterCrop"
+    return GpuCase(name, what, make_it, read + written, exact=exact, goals=goals, profiled=profiled, counted=counted)
 
 
 def _on_images(
@@ -263,7 +268,9 @@ def _placed(place: Place) -> Iterator[GpuCase]:
         goals = () if overhang else ("crop_at",)
         yield GpuCase(name, "crop_at", partial(_crop_at, *arguments), moved, exact=False, goals=goals)
         goals = () if overhang else ("crop_at, out=",)
-        yield GpuCase(name, "crop_at, out=", partial(_crop_at_out, *arguments), moved, goals=goals, profiled=True)
+        counted = f"{_name(dtype)} placed" + (f", {border}" if overhang else "")
+        make_it = partial(_crop_at_out, *arguments)
+        yield GpuCase(name, "crop_at, out=", make_it, moved, goals=goals, profiled=True, counted=counted)
 
 
 def _draw(
@@ -325,7 +332,8 @@ def _normalized(place: Place) -> Iterator[GpuCase]:
         ("crop_mirror_normalize, places and flips, out=", _cmn_out, ("crop_mirror_normalize, out=",), True),
     ):
         make_it = partial(make, place, shape, size, moved)
-        yield GpuCase(name, what, make_it, moved, exact=False, goals=goals, profiled=profiled)
+        counted = "uint8 HWC to float16" if profiled else ""
+        yield GpuCase(name, what, make_it, moved, exact=False, goals=goals, profiled=profiled, counted=counted)
 
 
 def _cmn(place: Place, shape: tuple[int, ...], size: int, moved: int) -> Mapping[str, Run]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,8 @@ JOB = "make gpu-count"
 STEMS = ("window", "adjoint", "normalize")
 ARCHITECTURE = "90"
 BLOCKS = 24  # of a launch that are run
+JSON = "--json"
+COMMAND = (sys.executable, "-m", "bench.gpu_counts", JSON)
 MACHINE = ("ptx", "ptx_instructions", "ptx_runtime")
 KERNELS, CPP = ROOT / "csrc" / "kernels", ROOT / "tests" / "cpp"
 
@@ -229,8 +231,9 @@ def main() -> int:
         sys.exit(f"{JOB} needs {lacked}, and there is none here.")
     from .gpu_report import table
 
-    built = build(partial(compile_into, LOGS / "count"))
-    print(table(HEADERS, lines_of(count(built, *sys.argv[1:]))))
+    names = [name for name in sys.argv[1:] if name != JSON]
+    counts = count(build(partial(compile_into, LOGS / "count")), *names)
+    print(json.dumps([asdict(one) for one in counts]) if JSON in sys.argv else table(HEADERS, lines_of(counts)))
     return 0
 
 

@@ -1,5 +1,6 @@
 """What make gpu-report found, to read: a report in Markdown."""
 
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,9 +25,11 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         " once; % of the copy is the share of the speed of a device copy of as many bytes in the same rounds. Launch to"
         " launch includes the host's work; in a graph the GPU works alone, and the last columns go by that where it is"
         " there. torch.compile's own graphs are off, since all contenders are replayed in ours. With out= it is the"
-        " kernel alone, else the whole call."
+        " kernel alone, else the whole call. % counted is what the counted instructions and bytes leave of the copy's"
+        " speed."
     )
     parts.append(table(TIME_HEADERS, time_lines(report["rows"])))
+    parts += comparison(report["rows"])
     if report["notes"]:
         parts.append("\n".join(f"- {note}" for note in report["notes"]))
     if report["ncu"]:
@@ -43,7 +46,17 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-TIME_HEADERS = ("case", "what", "contender", "us, launch to launch", "us, graph", "GB/s", "% of the copy", "ours is")
+TIME_HEADERS = (
+    "case",
+    "what",
+    "contender",
+    "us, launch to launch",
+    "us, graph",
+    "GB/s",
+    "% of the copy",
+    "% counted",
+    "ours is",
+)
 
 
 def time_lines(rows: Iterable[Row]) -> Iterator[Sequence[str]]:
@@ -59,7 +72,28 @@ def time_lines(rows: Iterable[Row]) -> Iterator[Sequence[str]]:
         ]
         best = clocks.get(GRAPH) or clocks[EAGER]
         faster = f"{best['ours_is_times_faster']:.2f} times faster"
-        yield (*key, *times, f"{best['gb_per_s']:,.0f}", f"{100 * best['of_limit']:.0f}", faster)
+        counted = f"{100 * best['counted_of_limit']:.0f}" if "counted_of_limit" in best else ""
+        yield (*key, *times, f"{best['gb_per_s']:,.0f}", f"{100 * best['of_limit']:.0f}", counted, faster)
+
+
+FAR = 0.2  # of the copy's speed, by which count and clock may differ
+
+
+def comparison(rows: Iterable[Row]) -> list[str]:
+    """Whether the clock confirms what was counted, kind by kind; nothing where nothing was."""
+    measured: dict[str, Row] = {}  # in a graph, where it is there
+    for row in rows:
+        if "counted_of_limit" in row and (row["clock"] == GRAPH or row["count"]["case"] not in measured):
+            measured[row["count"]["case"]] = row
+    if not measured:
+        return []
+    kinds: dict[str, list[float]] = {}
+    for row in measured.values():
+        kinds.setdefault(row["count"]["kind"], []).append(row["of_limit"] / row["counted_of_limit"])
+    told = "; ".join(f"{kind} {statistics.median(ratios):.2f}" for kind, ratios in kinds.items())
+    text = f"Measured against counted, the median of each kind of case: {told}."
+    far = [name for name, row in measured.items() if abs(row["of_limit"] - row["counted_of_limit"]) > FAR]
+    return [f"{text} More than {100 * FAR:.0f} points apart: {', '.join(far) or 'none'}."]
 
 
 def table(headers: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

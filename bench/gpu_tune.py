@@ -41,7 +41,7 @@ class Choice:
 
 
 CHOICES = (
-    Choice("threads of a block", "THREADS", (128, 512)),
+    Choice("threads of a block", "THREADS", (64, 256)),
     Choice("threads that a multiprocessor is to hold", "RESIDENT_THREADS", (0, 1024, 2048)),
     Choice("chunks that a block writes", "BLOCK_CHUNKS", (256, 512, 2048)),
     Choice("blocks from which on they write so many", "MANY_BLOCKS", (256, 4096)),
@@ -50,8 +50,10 @@ CHOICES = (
     Choice("loads that leave the first cache alone (__ldcg)", "LOAD_PAST_L1", (None,)),
     Choice("aligned words by four loads of 32 bits", "LOAD_WORDS", (None,)),
     Choice("chunks that lie side by side in a loop", "UNROLL", (2,)),
-    Choice("threads of a block of small outputs", "SMALL_THREADS", (64, 128)),
-    Choice("a thread for each channel of a photo", "CHANNEL_A_THREAD", (None,)),
+    Choice("threads of a block of small outputs", "SMALL_THREADS", (32, 64)),
+    Choice("rows whose chunks at borders are written apart, in bytes", "LONG_ROW", (32, 128, 512)),
+    Choice("chunks that a thread normalizes", "CHUNKS_OF_THREAD", (3, 4, 16)),
+    Choice("threads from which on each normalizes several rows", "MANY_THREADS", (1 << 17, 1 << 21)),
 )
 DEFAULT, AGAIN, TOGETHER = "default", "default again", "all that is recommended"
 
@@ -65,6 +67,7 @@ class Figure:
     setting: str
     turn: int
     case: str
+    kind: str
     bytes: int
     us: float  # a call, the median of the rounds
     copy_us: float  # a copy of as many bytes, likewise
@@ -100,7 +103,7 @@ def main() -> int:
     figures = run(programs, TURNS)
     print(f"[{time.monotonic() - begin:5.1f} s] They have run {TURNS} times each, in turn.", flush=True)
     noise = noise_of(figures)
-    winners = [flag for name in best_of(offered, scores_of(figures), noise) for flag in flags[name]]
+    winners = [flag for name in best_of(offered, figures, noise) for flag in flags[name]]
     if len(winners) > 1:
         flags[TOGETHER] = tuple(winners)
         programs = build({TOGETHER: flags[TOGETHER]}, programs)
@@ -207,6 +210,7 @@ def figures_of(setting: str, turn: int, printed: str) -> list[Figure]:
             setting,
             turn,
             case,
+            lines[0]["kind"],
             int(lines[0]["bytes"]),
             statistics.median(float(line["us"]) for line in lines),
             statistics.median(float(line["copy_us"]) for line in lines),
@@ -258,50 +262,66 @@ def noise_of(figures: Iterable[Figure]) -> float:
     return statistics.fmean(abs(speed - 1) for speed in again.values()) if again else 0.0
 
 
-def best_of(choices: Iterable[Choice], scores: Mapping[str, Score], noise: float) -> list[str]:
-    """For each choice its fastest setting, where that wins over the default."""
-    best = []
-    for choice in choices:
-        names = [setting_of(choice, value) for value in choice.values]
+@dataclass(frozen=True)
+class Advice:
+    """What to take for a choice.
+
+    Attributes:
+        for_all: The setting that is faster for some kind of case and slows none down; None if there is none.
+        by_kind: For each kind of case its fastest setting, where one wins over the default.
+    """
+
+    for_all: str | None
+    by_kind: Mapping[str, Score]
+
+
+def kinds_of(figures: Iterable[Figure]) -> dict[str, list[Figure]]:
+    """The figures of each kind of case."""
+    kinds: dict[str, list[Figure]] = {}
+    for figure in figures:
+        kinds.setdefault(figure.kind, []).append(figure)
+    return kinds
+
+
+def advice_on(choice: Choice, figures: Sequence[Figure], noise: float) -> Advice:
+    """Decide a choice: for all cases where one setting does for all, else by kind."""
+    names = [setting_of(choice, value) for value in choice.values]
+    by_kind: dict[str, Score] = {}
+    for kind, of_kind in kinds_of(figures).items():
+        scores = scores_of(of_kind)
         winners = [scores[name] for name in names if name in scores and scores[name].wins(noise)]
         if winners:
-            best.append(max(winners, key=lambda score: score.speed).setting)
-    return best
+            by_kind[kind] = max(winners, key=lambda score: score.speed)
+    overall = scores_of(figures)
+    won = {score.setting for score in by_kind.values()}
+    harmless = [overall[name] for name in won if overall[name].worst >= min(TOLERATED, 1 - 2 * noise)]
+    for_all = max(harmless, key=lambda score: score.speed).setting if harmless else None
+    return Advice(for_all, by_kind)
+
+
+def best_of(choices: Iterable[Choice], figures: Sequence[Figure], noise: float) -> list[str]:
+    """The settings that are recommended for all cases."""
+    advices = [advice_on(choice, figures, noise) for choice in choices]
+    return [advice.for_all for advice in advices if advice.for_all]
 
 
 def recommendation(choices: Sequence[Choice], figures: Sequence[Figure], flags: Mapping[str, Flags]) -> str:
-    """The table of settings and cases, then a sentence for each choice."""
+    """The table of settings, cases and kinds of cases, then a sentence for each choice."""
     from .gpu_report import table  # which needs torch, as this file does not
 
     by_case, scores, noise = speeds(figures), scores_of(figures), noise_of(figures)
-    cases = list(by_case[DEFAULT])
     of_copy = shares(figures)
-    default = [f"{100 * statistics.median(of_copy[DEFAULT, case].values()):.0f}%" for case in cases]
     names = [name for name in by_case if name != DEFAULT]
-    lines = [
-        [case, share, *(f"{by_case[name][case]:.3f}" for name in names)]
-        for case, share in zip(cases, default, strict=True)
-    ]
-    lines.append(["all", "", *(f"{scores[name].speed:.3f}" for name in names)])
-    parts = [table(("case", "default, % of the copy", *names), lines)]
-    best = best_of(choices, scores, noise)
+    lines = []
+    for kind, of_kind in kinds_of(figures).items():
+        for case in dict.fromkeys(figure.case for figure in of_kind):
+            share = f"{100 * statistics.median(of_copy[DEFAULT, case].values()):.0f}%"
+            lines.append([case, share, *(f"{by_case[name][case]:.3f}" for name in names)])
+        of_settings = scores_of(of_kind)
+        lines.append([f"**{kind}**", "", *(f"{of_settings[name].speed:.3f}" for name in names)])
+    parts = [table(("case, kind", "default, % of the copy", *names), lines)]
     parts.append(f"Times as fast as the default. The default against itself differs by {100 * noise:.1f}% a case.")
-    sentences = []
-    for choice in choices:
-        winner = next((name for name in best if name.partition("=")[0] == choice.macro), None)
-        if winner is None:
-            tried = [scores[setting_of(choice, value)] for value in choice.values]
-            told = "; ".join(
-                f"{score.setting} {score.speed:.3f} times as fast, at worst {score.worst:.3f} ({score.worst_case})"
-                for score in tried
-            )
-            sentences.append(f"- {choice.name}: keep the default. {told}.")
-            continue
-        score = scores[winner]
-        sentences.append(
-            f"- {choice.name}: take {' '.join(flags[winner])}, {score.speed:.3f} times as fast,"
-            f" {score.worst:.3f} ({score.worst_case}) to {score.best:.3f} ({score.best_case})."
-        )
+    sentences = [f"- {choice.name}: {_told(choice, figures, flags, noise)}." for choice in choices]
     if TOGETHER in scores:
         score = scores[TOGETHER]
         verdict = "take them all" if score.wins(noise) else "they don't add up: take the best one alone"
@@ -310,6 +330,27 @@ def recommendation(choices: Sequence[Choice], figures: Sequence[Figure], flags: 
             f" ({score.worst_case}): {verdict}."
         )
     return "\n\n".join([*parts, "\n".join(sentences)]) + "\n"
+
+
+def _told(choice: Choice, figures: Sequence[Figure], flags: Mapping[str, Flags], noise: float) -> str:
+    advice, scores = advice_on(choice, figures, noise), scores_of(figures)
+    if advice.for_all:
+        score = scores[advice.for_all]
+        return (
+            f"take {' '.join(flags[advice.for_all])}, {score.speed:.3f} times as fast, {score.worst:.3f}"
+            f" ({score.worst_case}) to {score.best:.3f} ({score.best_case})"
+        )
+    if advice.by_kind:
+        told = "; ".join(
+            f"{kind}: {score.setting}, {score.speed:.3f} times as fast" for kind, score in advice.by_kind.items()
+        )
+        return f"by kind, since none does for all. {told}; else the default"
+    tried = [scores[setting_of(choice, value)] for value in choice.values]
+    told = "; ".join(
+        f"{score.setting} {score.speed:.3f} times as fast, at worst {score.worst:.3f} ({score.worst_case})"
+        for score in tried
+    )
+    return f"keep the default. {told}"
 
 
 if __name__ == "__main__":

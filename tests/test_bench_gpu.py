@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torchcrop_fast.bench import gpu, gpu_cases, gpu_machine, gpu_report, gpu_timers, gpu_tune
+from torchcrop_fast.bench import gpu, gpu_cases, gpu_counts, gpu_machine, gpu_report, gpu_timers, gpu_tune
 from torchcrop_fast.bench.gpu_goals import EAGER, GOALS, GRAPH, Goal, judge
 from torchcrop_fast.bench.harness import LIMIT, OURS
 from torchcrop_fast.bench.per_sample import installed
@@ -276,13 +276,56 @@ def test_the_report_to_read() -> None:
     lines = text.splitlines()
     assert lines[0] == "# torchcrop_fast on Some GPU"
     assert "| GPU tests | 9 passed | 12 |" in lines
-    assert "| a | pad | torchcrop_fast | 10.0 ± 1.0 | 10.0 ± 1.0 | 2,000 | 90 | 1.00 times faster |" in lines
-    assert "| b/c | pad | torchcrop_fast | 10.0 ± 1.0 |  | 2,000 | 90 | 1.00 times faster |" in lines
+    assert "| a | pad | torchcrop_fast | 10.0 ± 1.0 | 10.0 ± 1.0 | 2,000 | 90 |  | 1.00 times faster |" in lines
+    assert "| b/c | pad | torchcrop_fast | 10.0 ± 1.0 |  | 2,000 | 90 |  | 1.00 times faster |" in lines
     assert "- Kornia is not installed, and so was not measured." in lines
     assert "| mixed pad, the same | 0.90 | 0.93 | **met** | a, pad | graph |" in lines
     assert sum("| open |" in line for line in lines) == len(GOALS) - 1
     assert text.index("## Times") < text.index("## What ncu says") < text.index("## Goals")
     assert text.endswith("All took 300 seconds.\n")
+
+
+def counts_of(**shares: float) -> dict[str, gpu.Row]:
+    return {
+        name: {"case": name, "kind": "rows", "slots": 100.0, "budget": 100 * share, "moved": 1.0}
+        for name, share in shares.items()
+    }
+
+
+def test_counts_stand_beside_what_was_measured() -> None:
+    rows = [{**row(case, OURS, 1), "counted": case} for case in ("a", "b", "c")]
+    rows += [{**row("a", LIMIT, 0.9), "counted": "a"}]
+    gpu.add_counts(rows, counts_of(a=2.5, b=0.5))
+    assert [one.get("counted_of_limit") for one in rows] == [1, 0.5, None, None]
+    assert "| 2,000 | 90 | 50 | 1.00 times faster |" in gpu_report.table((), gpu_report.time_lines(rows))
+    (text,) = gpu_report.comparison(rows)
+    told = "Measured against counted, the median of each kind of case: rows 1.35."
+    assert text == f"{told} More than 20 points apart: b."
+    assert gpu_report.comparison([row("a", OURS, 1)]) == []
+
+
+def test_counts_that_cannot_be_had_are_left_out_or_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpu_machine, "LOGS", tmp_path)
+    monkeypatch.setattr(gpu_counts, "missing", lambda: "nvdisasm")
+    stages: gpu.Stages = []
+    assert gpu.counted(stages, None) == {}
+    printed_counts = 'print(\'a warning\'); print(\'[{"case": "a", "slots": 5}]\')'
+    found = gpu.counted(stages, gpu_machine.Program("counts", [sys.executable, "-c", printed_counts], 60))
+    assert found == {"a": {"case": "a", "slots": 5}}
+    assert gpu.counted(stages, gpu_machine.Program("counts", [sys.executable, "-c", "1 / 0"], 60)) == {}
+    assert [(stage["outcome"], stage["good"]) for stage in stages] == [
+        ("left out: there is no nvdisasm here", True),
+        ("1 cases", True),
+        ("failed", False),
+    ]
+
+
+def test_every_counted_case_is_one_of_the_table() -> None:
+    text = (ROOT / "bench" / "gpu_windows.h").read_text()
+    names = {case.counted for case in gpu_cases.cases(gpu_cases.Place()) if case.counted}
+    assert len(names) == 16
+    assert [name for name in names if f'{{"{name}",' not in text] == []
+    assert all(bool(case.counted) == case.profiled for case in gpu_cases.cases(gpu_cases.Place()))
 
 
 class FakeGpu:
@@ -349,13 +392,16 @@ def test_times_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CHOICE = gpu_tune.Choice("threads of a block", "THREADS", (128, 512))
 STORES = gpu_tune.Choice("stores", "STORE_STREAMING", (None,))
-HEADER = "case,bytes,round,us,copy_us,checksum\n"
+HEADER = "case,kind,bytes,round,us,copy_us,checksum\n"
+KINDS = {"large": "rows", "tiny": "small"}
 
 
 def printed(**us: float) -> str:
     """What a program prints whose cases take so long, a copy 10 us; one round of each is far off."""
     lines = [
-        f'"{case}",100,{nth},{taken * far},10.0,77' for case, taken in us.items() for nth, far in enumerate((1, 1, 50))
+        f'"{case}","{KINDS[case]}",100,{nth},{taken * far},10.0,77'
+        for case, taken in us.items()
+        for nth, far in enumerate((1, 1, 50))
     ]
     return HEADER + "\n".join(lines) + "\n"
 
@@ -375,8 +421,8 @@ def tuned(**speed: tuple[float, float]) -> list[gpu_tune.Figure]:
 def test_what_a_program_prints_is_read() -> None:
     figures = gpu_tune.figures_of("THREADS=128", 3, printed(large=20, tiny=2))
     assert figures == [
-        gpu_tune.Figure("THREADS=128", 3, "large", 100, 20.0, 10.0, "77"),
-        gpu_tune.Figure("THREADS=128", 3, "tiny", 100, 2.0, 10.0, "77"),
+        gpu_tune.Figure("THREADS=128", 3, "large", "rows", 100, 20.0, 10.0, "77"),
+        gpu_tune.Figure("THREADS=128", 3, "tiny", "small", 100, 2.0, 10.0, "77"),
     ]
 
 
@@ -404,6 +450,8 @@ def test_settings_are_compared_turn_by_turn() -> None:
     ("speed", "best"),
     [
         ({"t128": (1.05, 1.02), "t512": (1.10, 1.00)}, ["THREADS=512"]),
+        ({"t128": (1.05, 1.00), "t512": (1.00, 0.99)}, ["THREADS=128"]),  # a kind that it does nothing for
+        ({"t128": (1.05, 0.90), "t512": (0.90, 1.05)}, []),  # each for a kind of its own
         ({"t128": (1.06, 1.06), "t512": (1.30, 0.90)}, ["THREADS=128"]),  # the other one slows a case down
         ({"t128": (1.005, 1.005), "t512": (0.9, 0.9)}, []),
         ({"t128": (1.05, 1.05), "t512": (1, 1), "again": (1.03, 0.97)}, []),  # within the noise
@@ -412,20 +460,36 @@ def test_settings_are_compared_turn_by_turn() -> None:
 )
 def test_the_best_settings(speed: dict[str, tuple[float, float]], best: list[str]) -> None:
     figures = tuned(**speed)
-    found = gpu_tune.best_of([CHOICE, STORES], gpu_tune.scores_of(figures), gpu_tune.noise_of(figures))
+    found = gpu_tune.best_of([CHOICE, STORES], figures, gpu_tune.noise_of(figures))
     assert found == best
+
+
+def test_kinds_of_cases_that_disagree_get_settings_of_their_own() -> None:
+    figures = tuned(t128=(1.05, 0.9), t512=(0.9, 1.06), streaming=(1, 1))
+    advice = gpu_tune.advice_on(CHOICE, figures, gpu_tune.noise_of(figures))
+    assert advice.for_all is None
+    assert {kind: score.setting for kind, score in advice.by_kind.items()} == {
+        "rows": "THREADS=128",
+        "small": "THREADS=512",
+    }
+    text = gpu_tune.recommendation([CHOICE, STORES], figures, gpu_tune.settings([CHOICE, STORES]))
+    assert (
+        "- threads of a block: by kind, since none does for all. rows: THREADS=128, 1.050 times as fast; small: "
+        "THREADS=512, 1.060 times as fast; else the default.\n"
+    ) in text
+    assert "| **rows** |  | 1.050 | 0.900 | 1.000 |" in text
 
 
 def test_recommendation() -> None:
     figures = tuned(
-        again=(1.002, 0.998), t128=(0.95, 1.01), t512=(0.97, 0.99), streaming=(1.04, 1.0), together=(1.03, 1.0)
+        again=(1.002, 0.998), t128=(0.95, 1.005), t512=(0.97, 0.99), streaming=(1.04, 1.0), together=(1.03, 1.0)
     )
     flags = {**gpu_tune.settings([CHOICE, STORES]), gpu_tune.TOGETHER: ("-DTORCHCROP_FAST_STORE_STREAMING",)}
     text = gpu_tune.recommendation([CHOICE, STORES], figures, flags)
     assert "| large | 50% | 1.002 | 0.950 | 0.970 | 1.040 | 1.030 |" in text
     assert "| tiny | 500% |" in text
     assert "The default against itself differs by 0.2% a case." in text
-    assert "- threads of a block: keep the default. THREADS=128 0.980 times as fast, at worst 0.950 (large);" in text
+    assert "- threads of a block: keep the default. THREADS=128 0.977 times as fast, at worst 0.950 (large);" in text
     assert (
         "- stores: take -DTORCHCROP_FAST_STORE_STREAMING, 1.020 times as fast, 1.000 (tiny) to 1.040 (large)." in text
     )
