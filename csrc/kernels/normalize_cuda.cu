@@ -563,8 +563,10 @@ LaunchError normalize_windows_cuda(const NormalizedWindows& windows, Stream stre
   const WindowDim &of_channels = all.window.dim[0], &y = all.window.dim[1], &x = all.window.dim[2];
   const int64_t in_bytes = bytes_of(windows.in_type), out_bytes = bytes_of(windows.out_type);
   const int64_t channels = of_channels.size;
-  const bool finite = std::all_of(windows.scale, windows.scale + channels, [](float x) { return std::isfinite(x); }) &&
-                      std::all_of(windows.bias, windows.bias + channels, [](float x) { return std::isfinite(x); });
+  bool finite = true;
+  for (const float* const numbers : {windows.scale, windows.bias, windows.fill}) {
+    finite = finite && std::all_of(numbers, numbers + channels, [](float number) { return std::isfinite(number); });
+  }
   const auto fit = [](int64_t in, int64_t out) { return std::max(in, out) < k32BitLimit; };
   // What lies too far apart for strides of 32 bits is written by launches of its own.
   const bool one_image =

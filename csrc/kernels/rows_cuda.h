@@ -37,7 +37,6 @@ struct CopyParameters {
 
   Border border;
   Divider<Index> row;            // of the output
-  Index rows;                    // how many
   Divider<Index> pixel;          // of an element of the columns
   Index columns;                 // of the output, in pixels
   Index in_columns;              // likewise
@@ -50,7 +49,7 @@ struct CopyParameters {
   int unit;                 // what is copied at once where a chunk is not: at most 8
   bool leaves_borders;      // whether chunks in which a border begins or ends are written apart from the others
   bool has_seams;           // whether any are: those in which a row ends, too
-  bool joins_segments;      // whether chunks may be joined of what lies together in the input
+  bool joins_rows;          // whether chunks may be joined of what lies together in the input
   bool reverses_chunks;     // whether the pixels of a chunk may be turned round together
   uint32_t reversed_bytes;  // of a word then, as __byte_perm has them
   bool repeats_pixels;      // whether a chunk may be filled with a pixel

@@ -1,5 +1,5 @@
-// The window kernels for GPUs. An output that is contiguous is written in aligned chunks of 16 bytes: first
-// those that show one row's input or nothing but fill; then the seams, where rows and borders begin and end.
+// The window kernels for GPUs. An output that is contiguous is written in aligned chunks of 16 bytes: first those that
+// show one row, then those in which a row ends.
 #include "window_cuda.h"
 
 #include <algorithm>
@@ -211,7 +211,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<Index>(1))
   for (Index nth = block.begin + threadIdx.x; nth < block.end; nth += blockDim.x) {
     const Index first = nth * kChunkBytes - p.out_shift;
     bool written = false;
-    if (p.joins_segments && first >= 0) {
+    if (p.joins_rows && first >= 0) {
       const Index index = p.row.divide(first);
       const Row<Index> row = find_row<kPlaced, kRepeats, false>(p, index, known);
       written = write_chunk<kPlaced, kRepeats, true>(p, first, index, row, first - index * p.row.size(), known);
@@ -266,9 +266,9 @@ class Copy {
         return false;
       }
       const int64_t end = spatial_[d] >= 0 ? dim.in_size + dim.size : std::abs(dim.start + dim.size);
-      // Outer borders that repeat the input lead back into it before a stride is counted.
+      // Outer borders that repeat the input lead back into it before a stride is counted; those of a row double it.
       const bool leads_back = repeats && d < window_.dims - 1;
-      in += (leads_back ? dim.in_size : std::max({dim.in_size, start, end})) * dim.in_stride;
+      in += (leads_back ? dim.in_size : std::max({dim.in_size, start, end}) * (repeats ? 4 : 1)) * dim.in_stride;
     }
     return fit_32_bits(given_.places) && std::max({bytes(in), bytes(out_extent(given_)), out_bytes()}) < k32BitLimit;
   }
@@ -340,7 +340,7 @@ class Copy {
   int64_t row_bytes() const { return bytes(column().size * pixel_); }
 
   // Whether it costs less to join a chunk of what rows show than to read it unit by unit.
-  bool joins_segments() const {
+  bool joins_rows() const {
     constexpr int64_t kShortRow = 6;
     return whole_chunks() && row_bytes() >= kShortRow;
   }
@@ -375,7 +375,6 @@ class Copy {
 
     p.border = window_.border;
     p.row = Divider<Index>(row_bytes());
-    p.rows = index(rows_of_window() * windows());
     p.pixel = Divider<Index>(bytes(pixel_));
     p.columns = index(column().size);
     p.in_columns = index(column().in_size);
@@ -388,7 +387,7 @@ class Copy {
     p.unit = unit_;
     p.leaves_borders = window_.border != Border::kConstant && row_bytes() >= kLongRow;
     p.has_seams = p.leaves_borders || row_bytes() % kChunkBytes != 0 || shift(window_.out) != 0;
-    p.joins_segments = joins_segments();
+    p.joins_rows = joins_rows();
     const int64_t pixel = bytes(pixel_);
     p.reverses_chunks = pixel <= kChunkBytes && (pixel & (pixel - 1)) == 0 && shift(window_.out) % pixel == 0;
     p.reversed_bytes = pixel == 1 ? 0x0123 : (pixel == 2 ? 0x1032 : 0x3210);

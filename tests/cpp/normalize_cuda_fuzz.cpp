@@ -86,7 +86,7 @@ bool try_one_of(PixelType in_type, PixelType out_type) {
   for (int64_t c = 0; c < channels; ++c) {
     scale[c] = one_in(50) ? draw_special() : static_cast<float>(draw(1, 99)) / 32;
     bias[c] = static_cast<float>(draw(-99, 99)) / 32;
-    fill[c] = static_cast<float>(draw(-99, 99)) / 32;
+    fill[c] = one_in(50) ? draw_special() : static_cast<float>(draw(-99, 99)) / 32;
   }
 
   Windows windows;
