@@ -45,6 +45,14 @@ def compiled(name: str, command: Sequence[str | Path]) -> Path:
     return built
 
 
+def of_torch(name: str) -> Path:
+    """A folder for what CMake builds with this environment's torch, which its cache points to."""
+    key = hashlib.sha256(f"{torch.__version__} {torch.__file__}".encode()).hexdigest()[:8]
+    folder = BUILDS / f"{name}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def finish(*command: object, **options: Any) -> str:
     """What a command prints, which has to end well."""
     words = list(map(str, command))

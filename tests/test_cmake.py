@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builds import BUILDS, ROOT, finish
+from builds import ROOT, finish, of_torch
 from filelock import FileLock
 
 import torchcrop_fast
@@ -87,8 +87,7 @@ def test_kernels_pass_their_tests_without_torch(tmp_path):
 @pytest.fixture(scope="session")
 def ops_test() -> Path:
     """The suite of the C++ functions, built as a program that uses the package, once for all processes of a run."""
-    folder = BUILDS / "installed"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = of_torch("installed")
     with FileLock(folder / "lock"):
         options = f"-DCMAKE_PREFIX_PATH={torchcrop_fast.cmake_prefix_path}", "-DCMAKE_COMPILE_WARNING_AS_ERROR=ON"
         if LEFT_OUT in finish(CMAKE, "-S", ROOT / "tests/cpp/installed", "-B", folder, *options):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builds import BUILDS, ROOT, finish
+from builds import ROOT, finish, of_torch
 from filelock import FileLock
 from test_cmake import CMAKE
 
@@ -22,8 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def folder() -> Path:
     """Programs and models, made once for all processes of a run."""
-    folder = BUILDS / "deploy"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = of_torch("deploy")
     with FileLock(folder / "lock"):
         prefix = f"-DCMAKE_PREFIX_PATH={torchcrop_fast.cmake_prefix_path}"
         finish(CMAKE, "-S", ROOT / "examples/deploy", "-B", folder, prefix)
