@@ -11,6 +11,7 @@ from typing import Any
 import crop_at_cases
 import normalize_cases
 import pad_cases
+import pytest
 import torch
 from op_tester import LAYOUTS, Call, adds_up, assert_same, check_writes_everywhere, whole_numbers
 from torch import Tensor
@@ -64,6 +65,15 @@ def check_normalize(case: normalize_cases.Case) -> None:
     check_call(call, torch.empty_like(call.expected).copy_(exact))
 
 
+def check_refusals() -> None:
+    """Rows that threads could not count in 32 bits, the starts of windows included."""
+    call = normalize_cases.Case((2, 3, 4, 1), (2, 2), padding_mode="reflect").call()
+    wide = call.input.expand(-1, -1, -1, 2**28)
+    told = "a row or a column must have less than 536870912 elements on a GPU, got 268435456 pixels of 3 channels"
+    with pytest.raises(RuntimeError, match=f"^crop_mirror_normalize: {told}"):
+        on_gpu(call.op.default, wide, *call.arguments, **call.options)
+
+
 def run(name: str, check: Callable[[Any], None], cases: Iterable[Any]) -> int:
     count = 0
     for case in cases:
@@ -81,6 +91,7 @@ def run(name: str, check: Callable[[Any], None], cases: Iterable[Any]) -> int:
 def main(library: str, one_of: str) -> None:
     torch.ops.load_library(library)
     step = int(one_of)
+    check_refusals()
     run("pad", check_pad, [*pad_cases.CASES, *pad_cases.REPEATING_CASES][::step])
     run("crop_at", check_crop_at, [*crop_at_cases.CASES, *crop_at_cases.LARGE_CASES][::step])
     random_cases = map(normalize_cases.random_case, range(400))
