@@ -1,4 +1,5 @@
 // crop_at and crop_mirror_normalize of the public C++ functions, and their out= twins, beside loops.
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torchcrop_fast/ops.h>
 
@@ -179,7 +180,7 @@ TEST_F(CropAtTest, RunsUnderInferenceMode) {
 
 TEST_F(CropAtTest, NothingIsRecordedWithoutGradMode) {
   const auto input = images().requires_grad_();
-  const at::NoGradGuard guard;
+  const c10::NoGradGuard guard;
   EXPECT_FALSE(tcf::pad(input, {1, 1}).requires_grad());
   EXPECT_FALSE(tcf::crop_at(input, offsets(), kSize).requires_grad());
   EXPECT_FALSE(tcf::crop_mirror_normalize(input, offsets(), kSize, kMean, kStd).requires_grad());
