@@ -22,6 +22,9 @@ KEPT_BYTES = 160  # of an input; longer ones are as if they ended there, nearly 
 # Without what libFuzzer offers for magic numbers, of which there are none: most of its time would go there.
 FUZZED = ["-std=c++20", "-O2", "-g1", "-fno-sanitize-recover=all", "-fno-sanitize-coverage=trace-cmp"]
 FUZZER_OPTIONS = [f"-max_len={KEPT_BYTES}", "-entropic=0", "-timeout=60", "-print_final_stats=1"]
+# libFuzzer's own limit counts the most that a process has ever had, that which started this one included.
+FUZZER_OPTIONS += ["-rss_limit_mb=0", "-malloc_limit_mb=2048"]
+MEMORY_LIMIT = "hard_rss_limit_mb=2048"
 
 
 def replayer(target: str) -> Path:
@@ -76,7 +79,7 @@ def fuzz(target: str, corpus: Path, *options: str) -> subprocess.CompletedProces
     """Runs libFuzzer from the inputs of a folder, which gets the new ones; what fails is written beside the folder."""
     found = f"-artifact_prefix={corpus.parent}/"
     command = [fuzzer(target), corpus, *FUZZER_OPTIONS, found, *options]
-    environment = {**os.environ, "ASAN_OPTIONS": "malloc_context_size=2"}
+    environment = {**os.environ, "ASAN_OPTIONS": f"malloc_context_size=2:{MEMORY_LIMIT}"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
