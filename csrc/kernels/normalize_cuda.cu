@@ -418,8 +418,6 @@ __global__ void __launch_bounds__(kThreads, min_blocks<int32_t>(1))
   });
 }
 
-int64_t bytes_of(PixelType type) { return type == PixelType::kUint8 ? 1 : (type == PixelType::kFloat ? 4 : 2); }
-
 template <int kCoefficients>
 using Kernel = void (*)(NormalizeParameters<kCoefficients>);
 
@@ -476,7 +474,7 @@ PixelDim pixel_dim(Border border, const WindowDim& dim, int64_t in_bytes, int64_
 
 // `channels` channels from this one on, of `images` images from this one on.
 Windows part_of(const NormalizedWindows& all, int64_t channel, int64_t channels, int64_t image, int64_t images) {
-  const int64_t in_bytes = bytes_of(all.in_type), out_bytes = bytes_of(all.out_type);
+  const int64_t in_bytes = size_of(all.in_type), out_bytes = size_of(all.out_type);
   Windows part = some_images(all.windows, image, images, in_bytes, out_bytes);
   WindowDim& of_channels = part.window.dim[0];
   part.window.in += channel * of_channels.in_stride * in_bytes;
@@ -490,7 +488,7 @@ template <int kCoefficients>
 LaunchError launch_part(const NormalizedWindows& all, const Windows& part, int64_t channel, Stream stream) {
   const WindowDim &of_channels = part.window.dim[0], &y = part.window.dim[1], &x = part.window.dim[2];
   const int64_t channels = of_channels.size;
-  const int64_t in_bytes = bytes_of(all.in_type), out_bytes = bytes_of(all.out_type);
+  const int64_t in_bytes = size_of(all.in_type), out_bytes = size_of(all.out_type);
   const bool planes = x.out_stride == 1;
   const int64_t elements = kChunkBytes / out_bytes;  // of a chunk
   const int64_t row = planes ? x.size : x.size * channels;
@@ -561,7 +559,7 @@ void keep_window(Windows& windows, int64_t window, int64_t out_bytes) {
 LaunchError normalize_windows_cuda(const NormalizedWindows& windows, Stream stream) {
   const Windows& all = windows.windows;
   const WindowDim &of_channels = all.window.dim[0], &y = all.window.dim[1], &x = all.window.dim[2];
-  const int64_t in_bytes = bytes_of(windows.in_type), out_bytes = bytes_of(windows.out_type);
+  const int64_t in_bytes = size_of(windows.in_type), out_bytes = size_of(windows.out_type);
   const int64_t channels = of_channels.size;
   bool finite = true;
   for (const float* const numbers : {windows.scale, windows.bias, windows.fill}) {
