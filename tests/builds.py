@@ -21,7 +21,7 @@ RELEASED = ROOT / "build" / f"torch-{torch.__version__}-{sysconfig.get_config_va
 def _sources() -> bytes:
     """A digest of all that our compilers read, but for torch."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for folder in ("csrc", "tests/cpp", "tests/fuzz"):
+    for folder in ("csrc", "tests/cpp", "tests/fuzz", "bench"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in (".h", ".cpp", ".cu"):
                 digest.update(path.read_bytes())
