@@ -56,7 +56,7 @@ class GpuCase(Case):
 
     goals: tuple[str, ...] = ()
     profiled: bool = False  # ours is one launch, which ncu looks at
-    counted: str = ""  # the case of gpu_windows.h whose launch is like ours
+    counted: str = ""  # the case of gpu_windows.h whose launch is like ours, but for how many images it takes
 
 
 def missing() -> list[str]:
@@ -84,26 +84,25 @@ def cases(place: Place) -> Iterator[GpuCase]:
     even, odd, mixed = (place.side // 16,) * 4, (7, 10, 3, 4), (3, -5, -2, 7)
     for dtype in DTYPES:
         for cropping in (even, odd):
-            counted = f"{_name(dtype)} {224 if cropping is even else 239}"
-            yield _window(place, "pad, out=", _out, cropping, dtype, ("forward",), profiled=True, counted=counted)
-    yield _window(place, "pad, out=", _out, odd, torch.float32, ("forward",), times=4)
+            counted = "224" if cropping is even else "239"
+            yield _window(place, "pad, out=", _out, cropping, counted, dtype, ("forward",), profiled=True)
+    yield _window(place, "pad, out=", _out, odd, "239", torch.float32, ("forward",), times=4)
     for dtype in DTYPES:
-        counted = f"{_name(dtype)} mixed pad"
-        yield _window(place, "pad, out=", _out, mixed, dtype, ("mixed",), profiled=True, counted=counted)
+        yield _window(place, "pad, out=", _out, mixed, "mixed pad", dtype, ("mixed",), profiled=True)
     for dtype in DTYPES[:3]:
         against = (f"{str(dtype).removeprefix('torch.')} against ZeroPad2d",)
-        yield _window(place, "pad", _forward, odd, dtype, against)
-    yield _window(place, "CenterCrop", _center, even, torch.float32)
-    yield _window(place, "layer", _chain, (4,) * 4, torch.float32)
+        yield _window(place, "pad", _forward, odd, "239", dtype, against)
+    yield _window(place, "CenterCrop", _center, even, "224", torch.float32)
+    yield _window(place, "layer", _chain, (4,) * 4, "248", torch.float32)
     for dtype in DTYPES[1:]:
-        yield _window(place, "backward", _backward, odd, dtype, ("backward",))
+        yield _window(place, "backward", _backward, odd, "gradient of 239", dtype, ("backward",))
     yield from _placed(place)
     yield from _normalized(place)
     tiny = (10, 1, 28, 28)
     for what, make, goals in (("layer", _chain, ("tiny",)), ("function", _forward_tiny, ())):
         moved = 2 * 10 * 20 * 20 * 4
         make_it = partial(_on_images, make, place, tiny, (4,) * 4, torch.float32, moved)
-        yield GpuCase(f"{tiny} crop 4, float32", what, make_it, moved, goals=goals)
+        yield GpuCase(f"{tiny} crop 4, float32", what, make_it, moved, goals=goals, counted="tiny")
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -115,14 +114,17 @@ def _window(
     what: str,
     make: Callable[..., Mapping[str, Run]],
     cropping: Cropping,
+    counted: str,
     dtype: torch.dtype,
     goals: tuple[str, ...] = (),
     *,
     times: int = 1,
     profiled: bool = False,
-    counted: str = "",
 ) -> GpuCase:
-    """The case of one window onto images (N, 64, side, side), which take the place's volume, or some times that."""
+    """The case of one window onto images (N, 64, side, side), which take the place's volume, or some times that.
+
+    With its dtype before it, ``counted`` is the name in ``gpu_windows.h``.
+    """
     side = place.side
     shape = (max(times * place.volume // (64 * side * side * dtype.itemsize), 1), 64, side, side)
     left, right, top, bottom = cropping
@@ -134,7 +136,7 @@ def _window(
     same = len(set(cropping)) == 1
     name = f"{shape} crop {cropping[0] if same else cropping}, {_name(dtype)}"
     make_it = partial(_on_images, make, place, shape, cropping, dtype, read + written)
-    exact = what != "CenterCrop"
+    exact, counted = what != "CenterCrop", f"{_name(dtype)} {counted}"
     return GpuCase(name, what, make_it, read + written, exact=exact, goals=goals, profiled=profiled, counted=counted)
 
 
@@ -265,11 +267,10 @@ def _placed(place: Place) -> Iterator[GpuCase]:
         name = f"{shape} to {size}{beyond}, {_name(dtype)}"
         moved = 2 * shape[0] * shape[1] * size * size * dtype.itemsize
         arguments = (place, shape, size, overhang, border, dtype, moved)
-        goals = () if overhang else ("crop_at",)
-        yield GpuCase(name, "crop_at", partial(_crop_at, *arguments), moved, exact=False, goals=goals)
-        goals = () if overhang else ("crop_at, out=",)
-        counted = f"{_name(dtype)} placed" + (f", {border}" if overhang else "")
-        make_it = partial(_crop_at_out, *arguments)
+        counted = f"{_name(dtype)} upright" + (f", {border}" if overhang else "")
+        make_it, goals = partial(_crop_at, *arguments), () if overhang else ("crop_at",)
+        yield GpuCase(name, "crop_at", make_it, moved, exact=False, goals=goals, counted=counted)
+        make_it, goals = partial(_crop_at_out, *arguments), () if overhang else ("crop_at, out=",)
         yield GpuCase(name, "crop_at, out=", make_it, moved, goals=goals, profiled=True, counted=counted)
 
 
@@ -332,7 +333,7 @@ def _normalized(place: Place) -> Iterator[GpuCase]:
         ("crop_mirror_normalize, places and flips, out=", _cmn_out, ("crop_mirror_normalize, out=",), True),
     ):
         make_it = partial(make, place, shape, size, moved)
-        counted = "uint8 HWC to float16" if profiled else ""
+        counted = "uint8 HWC to float16" if make is _cmn_out else "uint8 HWC to float16, upright"
         yield GpuCase(name, what, make_it, moved, exact=False, goals=goals, profiled=profiled, counted=counted)
 
 

@@ -26,6 +26,7 @@ struct Case {
   PixelType out_type = PixelType::kFloat;
   bool pixels = false;    // normalized pixel after pixel instead
   bool reversed = false;  // windows are read and images written, as gradients of crops at places are
+  bool upright = false;   // placed, but none mirrored
 
   int64_t images() const { return n * c * h * w; }
   int64_t windows() const { return n * c * out_h * out_w; }
@@ -43,6 +44,7 @@ inline const Case kCases[] = {
     {"float64 224",                 "whole chunks",    8,  4, 64, 256, 256, 16, 16, 224, 224},
     {"uint8 224, odd offset",       "whole chunks",    1, 16, 64, 256, 256,  3,  7, 224, 224},
     {"float32 224, odd offset",     "whole chunks",    4,  8, 64, 256, 256,  3,  7, 224, 224},
+    {"float32 248",                 "whole chunks",    4,  8, 64, 256, 256,  4,  4, 248, 248},
     {"uint8 223",                   "odd rows",        1, 16, 64, 256, 256,  3,  7, 223, 223},
     {"bfloat16 223",                "odd rows",        2,  8, 64, 256, 256,  3,  7, 223, 223},
     {"float32 223",                 "odd rows",        4,  8, 64, 256, 256,  3,  7, 223, 223},
@@ -64,6 +66,9 @@ inline const Case kCases[] = {
     {"uint8 pad 1",                 "some borders",    1, 16, 64, 224, 224, -1, -1, 226, 226},
     {"float32 pad 1",               "some borders",    4,  8, 64, 224, 224, -1, -1, 226, 226},
     {"float32 pad 1 of 32",         "some borders",    4, 16384, 1, 32, 32, -1, -1,  34,  34},
+    {"bfloat16 gradient of 239",    "some borders",    2,  8, 64, 249, 239, -3, -7, 256, 256},
+    {"float32 gradient of 239",     "some borders",    4,  8, 64, 249, 239, -3, -7, 256, 256},
+    {"float64 gradient of 239",     "some borders",    8,  4, 64, 249, 239, -3, -7, 256, 256},
     {"uint8 HWC 239",               "channels last",   1, 256, 3, 256, 256,  3,  7, 249, 239, true},
     {"float32 HWC 239",             "channels last",   4, 128, 3, 256, 256,  3,  7, 249, 239, true},
     {"uint8 HWC placed",            "channels last",   1, 256, 3, 256, 256,  0,  0, 224, 224, true, true},
@@ -72,6 +77,8 @@ inline const Case kCases[] = {
     {"uint8 placed",                "placed",          1, 256, 3, 256, 256,  0,  0, 224, 224, false, true},
     {"bfloat16 placed",             "placed",          2, 128, 3, 256, 256,  0,  0, 224, 224, false, true},
     {"float32 placed",              "placed",          4, 128, 3, 256, 256,  0,  0, 224, 224, false, true},
+    {"uint8 upright",               "placed",          1, 256, 3, 256, 256,  0,  0, 224, 224, false, true, Border::kConstant, 0, 0, {}, {}, false, false, true},
+    {"float32 upright",             "placed",          4, 128, 3, 256, 256,  0,  0, 224, 224, false, true, Border::kConstant, 0, 0, {}, {}, false, false, true},
     {"uint8 placed 223",            "placed",          1, 256, 3, 256, 256,  0,  0, 223, 223, false, true},
     {"float32 placed 223",          "placed",          4, 128, 3, 256, 256,  0,  0, 223, 223, false, true},
     {"uint8 placed 32 of 32",       "placed",          1, 16384, 3, 32, 32,  0,  0,  32,  32, false, true, Border::kConstant, 4},
@@ -84,8 +91,10 @@ inline const Case kCases[] = {
     {"float32 symmetric 3",         "borders that repeat", 4,  8, 64, 224, 224, -3, -3, 230, 230, false, false, Border::kSymmetric},
     {"uint8 placed, reflect",       "borders that repeat", 1, 16384, 3, 32, 32, 0, 0, 32, 32, false, true, Border::kReflect, 4},
     {"float32 placed, reflect",     "borders that repeat", 4, 8192, 3, 32, 32,  0,  0,  32,  32, false, true, Border::kReflect, 4},
+    {"float32 upright, reflect",    "borders that repeat", 4, 8192, 3, 32, 32,  0,  0,  32,  32, false, true, Border::kReflect, 4, 0, {}, {}, false, false, true},
     {"uint8 HWC to float32",        "normalized",      1, 128, 3, 256, 256,  0,  0, 224, 224, true, true, Border::kConstant, 0, 4, PixelType::kUint8, PixelType::kFloat},
     {"uint8 HWC to float16",        "normalized",      1, 256, 3, 256, 256,  0,  0, 224, 224, true, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kHalf},
+    {"uint8 HWC to float16, upright", "normalized",    1, 256, 3, 256, 256,  0,  0, 224, 224, true, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kHalf, false, false, true},
     {"uint8 HWC to bfloat16",       "normalized",      1, 256, 3, 256, 256,  0,  0, 224, 224, true, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kBFloat16},
     {"uint8 HWC to float16, 223",   "normalized",      1, 256, 3, 256, 256,  0,  0, 223, 223, true, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kHalf},
     {"uint8 CHW to float16",        "normalized",      1, 256, 3, 256, 256,  0,  0, 224, 224, false, true, Border::kConstant, 0, 2, PixelType::kUint8, PixelType::kHalf},
@@ -179,7 +188,7 @@ inline Windows windows_of(
     windows.out_window_stride = given.reversed ? in_image : out_image;
     Places& places = windows.places;
     places.starts = starts;
-    places.flips = reinterpret_cast<const bool*>(flips);
+    places.flips = given.upright ? nullptr : reinterpret_cast<const bool*>(flips);
     places.start_strides[0] = places.start_strides[1] = 2;
     places.start_strides[2] = 1;
     places.flip_strides[0] = places.flip_strides[1] = 1;

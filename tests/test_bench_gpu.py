@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -320,12 +321,35 @@ def test_counts_that_cannot_be_had_are_left_out_or_fail(monkeypatch: pytest.Monk
     ]
 
 
-def test_every_counted_case_is_one_of_the_table() -> None:
-    text = (ROOT / "bench" / "gpu_windows.h").read_text()
-    names = {case.counted for case in gpu_cases.cases(gpu_cases.Place()) if case.counted}
-    assert len(names) == 16
-    assert [name for name in names if f'{{"{name}",' not in text] == []
-    assert all(bool(case.counted) == case.profiled for case in gpu_cases.cases(gpu_cases.Place()))
+def launch_of(case: gpu_cases.GpuCase) -> list[str]:
+    """What gpu_windows.h must say of a case's launch, from an element's bytes on, but for how many images it takes."""
+    if case.make.func is gpu_cases._on_images:
+        _, _, (_, channels, height, width), (left, right, top, bottom), dtype, _ = case.make.args
+        rows, columns = height - top - bottom, width - left - right
+        window = [channels, height, width, top, left, rows, columns]
+        if case.what == "backward":
+            window = [channels, rows, columns, -top, -left, height, width]
+        return list(map(str, [dtype.itemsize, *window]))
+    mirrored = case.make.func is gpu_cases._cmn_out
+    upright = [] if mirrored else ["false", "false", "true"]
+    if case.make.func in (gpu_cases._cmn, gpu_cases._cmn_out):
+        _, (_, height, width, channels), size, _ = case.make.args
+        places = ["true", "true", "Border::kConstant", "0", "2", "PixelType::kUint8", "PixelType::kHalf"]
+        return [*map(str, [1, channels, height, width, 0, 0, size, size]), *places, *upright]
+    _, (_, channels, height, width), size, overhang, border, dtype, _ = case.make.args
+    places = ["false", "true", f"Border::k{border.title()}", str(overhang), "0", "{}", "{}"]
+    return [*map(str, [dtype.itemsize, channels, height, width, 0, 0, size, size]), *places, *upright]
+
+
+def test_every_case_is_counted_by_a_launch_like_its_own() -> None:
+    lines = re.findall(
+        r'^    \{"(.+?)", +"(.+?)", (.+)\},$', (ROOT / "bench" / "gpu_windows.h").read_text(), re.MULTILINE
+    )
+    table = {name: [word.strip() for word in words.split(",")] for name, _, words in lines}
+    assert len(table) == len(lines) > 60
+    for case in gpu_cases.cases(gpu_cases.Place()):
+        element_size, _, *window = table[case.counted]
+        assert [element_size, *window] == launch_of(case), (case.name, case.what)
 
 
 class FakeGpu:

@@ -36,3 +36,8 @@ def test_large_windows_move_at_the_speed_of_memory():
 
 def test_little_is_moved_in_vain():
     assert not {one.case: round(one.moved, 2) for one in counts().values() if one.large and one.moved > MOVED}
+
+
+def test_windows_that_are_upright_are_counted_without_flips():
+    for case in ("uint8", "float32"):
+        assert counts()[f"{case} upright"].slots < counts()[f"{case} placed"].slots
