@@ -51,6 +51,8 @@ def main() -> int:
     stages: Stages = []
     counting = None if gpu_counts.missing() else Program("counts", gpu_counts.COMMAND, 400)
     if not build(stages):
+        if counting:
+            counting.stop()
         return 1
     check(stages, left)
     counts = counted(stages, counting)

@@ -85,11 +85,16 @@ class Program:
         try:
             status: int | None = self._process.wait(max(self._end - time.monotonic(), 1))
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)  # and what it has started
-            self._process.wait()
+            self.stop()
             status = None
         self.seconds = time.monotonic() - self._begin
         return status
+
+    def stop(self) -> None:
+        """End it, and what it has started."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     @property
     def output(self) -> str:

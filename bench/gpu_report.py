@@ -26,7 +26,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         " launch includes the host's work; in a graph the GPU works alone, and the last columns go by that where it is"
         " there. torch.compile's own graphs are off, since all contenders are replayed in ours. With out= it is the"
         " kernel alone, else the whole call. % counted is what the counted instructions and bytes leave of the copy's"
-        " speed."
+        " speed; moved, how many times the bytes that must be moved the kernel's blocks move."
     )
     parts.append(table(TIME_HEADERS, time_lines(report["rows"])))
     parts += comparison(report["rows"])
@@ -55,6 +55,7 @@ TIME_HEADERS = (
     "GB/s",
     "% of the copy",
     "% counted",
+    "moved",
     "ours is",
 )
 
@@ -72,8 +73,10 @@ def time_lines(rows: Iterable[Row]) -> Iterator[Sequence[str]]:
         ]
         best = clocks.get(GRAPH) or clocks[EAGER]
         faster = f"{best['ours_is_times_faster']:.2f} times faster"
-        counted = f"{100 * best['counted_of_limit']:.0f}" if "counted_of_limit" in best else ""
-        yield (*key, *times, f"{best['gb_per_s']:,.0f}", f"{100 * best['of_limit']:.0f}", counted, faster)
+        counted = ("", "")
+        if "counted_of_limit" in best:
+            counted = (f"{100 * best['counted_of_limit']:.0f}", f"{best['count']['moved']:.2f}")
+        yield (*key, *times, f"{best['gb_per_s']:,.0f}", f"{100 * best['of_limit']:.0f}", *counted, faster)
 
 
 FAR = 0.2  # of the copy's speed, by which count and clock may differ
@@ -83,8 +86,9 @@ def comparison(rows: Iterable[Row]) -> list[str]:
     """Whether the clock confirms what was counted, kind by kind; nothing where nothing was."""
     measured: dict[str, Row] = {}  # in a graph, where it is there
     for row in rows:
-        if "counted_of_limit" in row and (row["clock"] == GRAPH or row["count"]["case"] not in measured):
-            measured[row["count"]["case"]] = row
+        name = f"{row['case']}, {row['what']}"
+        if "counted_of_limit" in row and (row["clock"] == GRAPH or name not in measured):
+            measured[name] = row
     if not measured:
         return []
     kinds: dict[str, list[float]] = {}
@@ -93,7 +97,7 @@ def comparison(rows: Iterable[Row]) -> list[str]:
     told = "; ".join(f"{kind} {statistics.median(ratios):.2f}" for kind, ratios in kinds.items())
     text = f"Measured against counted, the median of each kind of case: {told}."
     far = [name for name, row in measured.items() if abs(row["of_limit"] - row["counted_of_limit"]) > FAR]
-    return [f"{text} More than {100 * FAR:.0f} points apart: {', '.join(far) or 'none'}."]
+    return [f"{text} More than {100 * FAR:.0f} points apart: {'; '.join(far) or 'none'}."]
 
 
 def table(headers: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

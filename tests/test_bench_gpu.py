@@ -71,6 +71,28 @@ def test_a_program_is_waited_for_and_ended_in_time(monkeypatch: pytest.MonkeyPat
     assert time.monotonic() - begin < 60
 
 
+def test_what_is_counted_beside_a_build_that_fails_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[gpu_machine.Program] = []
+
+    class Noted(gpu_machine.Program):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            started.append(self)
+
+    monkeypatch.setattr(gpu_machine, "LOGS", tmp_path)
+    monkeypatch.setattr(gpu, "Program", Noted)
+    monkeypatch.setattr(gpu, "refuse_without_gpu", lambda *_: None)
+    monkeypatch.setattr(gpu, "build", lambda _: False)
+    monkeypatch.setattr(gpu_counts, "missing", lambda: None)
+    monkeypatch.setattr(gpu_counts, "COMMAND", ("sleep", "600"))
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    assert gpu.main() == 1
+    (counting,) = started
+    ended = counting.ended()
+    counting.stop()  # whatever came of it
+    assert ended
+
+
 @pytest.fixture
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
@@ -277,8 +299,8 @@ def test_the_report_to_read() -> None:
     lines = text.splitlines()
     assert lines[0] == "# torchcrop_fast on Some GPU"
     assert "| GPU tests | 9 passed | 12 |" in lines
-    assert "| a | pad | torchcrop_fast | 10.0 ± 1.0 | 10.0 ± 1.0 | 2,000 | 90 |  | 1.00 times faster |" in lines
-    assert "| b/c | pad | torchcrop_fast | 10.0 ± 1.0 |  | 2,000 | 90 |  | 1.00 times faster |" in lines
+    assert "| a | pad | torchcrop_fast | 10.0 ± 1.0 | 10.0 ± 1.0 | 2,000 | 90 |  |  | 1.00 times faster |" in lines
+    assert "| b/c | pad | torchcrop_fast | 10.0 ± 1.0 |  | 2,000 | 90 |  |  | 1.00 times faster |" in lines
     assert "- Kornia is not installed, and so was not measured." in lines
     assert "| mixed pad, the same | 0.90 | 0.93 | **met** | a, pad | graph |" in lines
     assert sum("| open |" in line for line in lines) == len(GOALS) - 1
@@ -286,9 +308,12 @@ def test_the_report_to_read() -> None:
     assert text.endswith("All took 300 seconds.\n")
 
 
+SHARES = {EAGER: 0.1, GRAPH: 0.5}  # of the copy's speed, launch to launch and in a graph
+
+
 def counts_of(**shares: float) -> dict[str, gpu.Row]:
     return {
-        name: {"case": name, "kind": "rows", "slots": 100.0, "budget": 100 * share, "moved": 1.0}
+        name: {"case": name, "kind": "rows", "slots": 100.0, "budget": 100 * share, "moved": 1.25}
         for name, share in shares.items()
     }
 
@@ -296,12 +321,13 @@ def counts_of(**shares: float) -> dict[str, gpu.Row]:
 def test_counts_stand_beside_what_was_measured() -> None:
     rows = [{**row(case, OURS, 1), "counted": case} for case in ("a", "b", "c")]
     rows += [{**row("a", LIMIT, 0.9), "counted": "a"}]
+    rows += [{**row("another like b", OURS, 1, clock), "counted": "b", "of_limit": of} for clock, of in SHARES.items()]
     gpu.add_counts(rows, counts_of(a=2.5, b=0.5))
-    assert [one.get("counted_of_limit") for one in rows] == [1, 0.5, None, None]
-    assert "| 2,000 | 90 | 50 | 1.00 times faster |" in gpu_report.table((), gpu_report.time_lines(rows))
+    assert [one.get("counted_of_limit") for one in rows] == [0.8, 0.4, None, None, 0.4, 0.4]
+    assert "| 2,000 | 90 | 40 | 1.25 | 1.00 times faster |" in gpu_report.table((), gpu_report.time_lines(rows))
     (text,) = gpu_report.comparison(rows)
-    told = "Measured against counted, the median of each kind of case: rows 1.35."
-    assert text == f"{told} More than 20 points apart: b."
+    told = "Measured against counted, the median of each kind of case: rows 1.25."
+    assert text == f"{told} More than 20 points apart: b, pad."
     assert gpu_report.comparison([row("a", OURS, 1)]) == []
 
 
