@@ -19,7 +19,7 @@ using namespace torchcrop_fast;
 constexpr int kRounds = 5;
 constexpr int kCalls = 20;          // in a round
 constexpr int kGraphCalls = 500;    // of what takes little longer than a launch
-constexpr int64_t kTiny = 4 << 20;  // bytes moved, up to which calls are replayed from a graph
+constexpr int64_t kTiny = 8 << 20;  // bytes moved, up to which calls are replayed from a graph
 
 void check(int error, const char* what) {
   if (error != cudaSuccess) {

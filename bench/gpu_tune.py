@@ -87,7 +87,16 @@ class Score:
 
     def wins(self, noise: float) -> bool:
         """Whether it is faster, for certain, and slows nothing down."""
-        return self.speed >= max(WORTH, 1 + 2 * noise) and self.worst >= min(TOLERATED, 1 - 2 * noise)
+        return self.speed >= certain(noise) and self.spares(noise)
+
+    def spares(self, noise: float) -> bool:
+        """Whether it slows nothing down."""
+        return self.worst >= min(TOLERATED, 1 - 2 * noise)
+
+
+def certain(noise: float) -> float:
+    """How many times as fast is faster for certain."""
+    return max(WORTH, 1 + 2 * noise)
 
 
 def main() -> int:
@@ -267,8 +276,8 @@ class Advice:
     """What to take for a choice.
 
     Attributes:
-        for_all: The setting that is faster for some kind of case and slows none down; None if there is none.
-        by_kind: For each kind of case its fastest setting, where one wins over the default.
+        for_all: The fastest setting of those that help; None if there is none.
+        by_kind: For each kind of case its fastest setting, where that wins over the default and over the one for all.
     """
 
     for_all: str | None
@@ -283,19 +292,26 @@ def kinds_of(figures: Iterable[Figure]) -> dict[str, list[Figure]]:
     return kinds
 
 
+def helps(setting: str, figures: Sequence[Figure], noise: float) -> bool:
+    """Whether a setting is faster for some kind of case and slows none down."""
+    of_kinds = [scores_of(of_kind)[setting] for of_kind in kinds_of(figures).values()]
+    return any(score.wins(noise) for score in of_kinds) and all(score.spares(noise) for score in of_kinds)
+
+
 def advice_on(choice: Choice, figures: Sequence[Figure], noise: float) -> Advice:
-    """Decide a choice: for all cases where one setting does for all, else by kind."""
+    """Decide a choice: for all cases where one setting does for all, and by kind where another one does more."""
+    overall = scores_of(figures)
     names = [setting_of(choice, value) for value in choice.values]
+    tried = [overall[name] for name in names if name in overall]
+    helpful = [score for score in tried if helps(score.setting, figures, noise)]
+    for_all = max(helpful, key=lambda score: score.speed).setting if helpful else None
     by_kind: dict[str, Score] = {}
     for kind, of_kind in kinds_of(figures).items():
         scores = scores_of(of_kind)
-        winners = [scores[name] for name in names if name in scores and scores[name].wins(noise)]
-        if winners:
-            by_kind[kind] = max(winners, key=lambda score: score.speed)
-    overall = scores_of(figures)
-    won = {score.setting for score in by_kind.values()}
-    harmless = [overall[name] for name in won if overall[name].worst >= min(TOLERATED, 1 - 2 * noise)]
-    for_all = max(harmless, key=lambda score: score.speed).setting if harmless else None
+        winners = [scores[score.setting] for score in tried if scores[score.setting].wins(noise)]
+        least = scores[for_all or DEFAULT].speed * certain(noise)
+        if winners and (winner := max(winners, key=lambda score: score.speed)).speed >= least:
+            by_kind[kind] = winner
     return Advice(for_all, by_kind)
 
 
@@ -324,7 +340,7 @@ def recommendation(choices: Sequence[Choice], figures: Sequence[Figure], flags: 
     sentences = [f"- {choice.name}: {_told(choice, figures, flags, noise)}." for choice in choices]
     if TOGETHER in scores:
         score = scores[TOGETHER]
-        verdict = "take them all" if score.wins(noise) else "they don't add up: take the best one alone"
+        verdict = "take them all" if helps(TOGETHER, figures, noise) else "they don't add up: take the best one alone"
         sentences.append(
             f"- together, {' '.join(flags[TOGETHER])}: {score.speed:.3f} times as fast, at worst {score.worst:.3f}"
             f" ({score.worst_case}): {verdict}."
@@ -334,23 +350,21 @@ def recommendation(choices: Sequence[Choice], figures: Sequence[Figure], flags: 
 
 def _told(choice: Choice, figures: Sequence[Figure], flags: Mapping[str, Flags], noise: float) -> str:
     advice, scores = advice_on(choice, figures, noise), scores_of(figures)
+    by_kind = "; ".join(f"{kind}: {_at_worst(score)}" for kind, score in advice.by_kind.items())
     if advice.for_all:
         score = scores[advice.for_all]
         return (
             f"take {' '.join(flags[advice.for_all])}, {score.speed:.3f} times as fast, {score.worst:.3f}"
             f" ({score.worst_case}) to {score.best:.3f} ({score.best_case})"
-        )
-    if advice.by_kind:
-        told = "; ".join(
-            f"{kind}: {score.setting}, {score.speed:.3f} times as fast" for kind, score in advice.by_kind.items()
-        )
-        return f"by kind, since none does for all. {told}; else the default"
+        ) + (f"; or faster still, by kind. {by_kind}" if by_kind else "")
+    if by_kind:
+        return f"by kind, since none does for all. {by_kind}; else the default"
     tried = [scores[setting_of(choice, value)] for value in choice.values]
-    told = "; ".join(
-        f"{score.setting} {score.speed:.3f} times as fast, at worst {score.worst:.3f} ({score.worst_case})"
-        for score in tried
-    )
-    return f"keep the default. {told}"
+    return f"keep the default. {'; '.join(map(_at_worst, tried))}"
+
+
+def _at_worst(score: Score) -> str:
+    return f"{score.setting} {score.speed:.3f} times as fast, at worst {score.worst:.3f} ({score.worst_case})"
 
 
 if __name__ == "__main__":

@@ -503,6 +503,7 @@ def test_settings_are_compared_turn_by_turn() -> None:
         ({"t128": (1.05, 1.00), "t512": (1.00, 0.99)}, ["THREADS=128"]),  # a kind that it does nothing for
         ({"t128": (1.05, 0.90), "t512": (0.90, 1.05)}, []),  # each for a kind of its own
         ({"t128": (1.06, 1.06), "t512": (1.30, 0.90)}, ["THREADS=128"]),  # the other one slows a case down
+        ({"t128": (1.06, 1.00), "t512": (1.30, 0.90)}, ["THREADS=128"]),  # and is the fastest wherever that one wins
         ({"t128": (1.005, 1.005), "t512": (0.9, 0.9)}, []),
         ({"t128": (1.05, 1.05), "t512": (1, 1), "again": (1.03, 0.97)}, []),  # within the noise
         ({"t128": (1.10, 1.10), "t512": (1, 1), "streaming": (1.03, 1.04)}, ["THREADS=128", "STORE_STREAMING"]),
@@ -524,10 +525,33 @@ def test_kinds_of_cases_that_disagree_get_settings_of_their_own() -> None:
     }
     text = gpu_tune.recommendation([CHOICE, STORES], figures, gpu_tune.settings([CHOICE, STORES]))
     assert (
-        "- threads of a block: by kind, since none does for all. rows: THREADS=128, 1.050 times as fast; small: "
-        "THREADS=512, 1.060 times as fast; else the default.\n"
+        "- threads of a block: by kind, since none does for all. rows: THREADS=128 1.050 times as fast, at worst 1.050"
+        " (large); small: THREADS=512 1.060 times as fast, at worst 1.060 (tiny); else the default.\n"
     ) in text
     assert "| **rows** |  | 1.050 | 0.900 | 1.000 |" in text
+
+
+def test_a_kind_that_another_setting_serves_better_is_told_beside_the_one_for_all() -> None:
+    figures = tuned(t128=(1.06, 1.0), t512=(1.30, 0.9), streaming=(1, 1))
+    text = gpu_tune.recommendation([CHOICE, STORES], figures, gpu_tune.settings([CHOICE, STORES]))
+    assert (
+        "- threads of a block: take -DTORCHCROP_FAST_THREADS=128, 1.030 times as fast, 1.000 (tiny) to 1.060 (large);"
+        " or faster still, by kind. rows: THREADS=512 1.300 times as fast, at worst 1.300 (large).\n"
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("together", "verdict"),
+    [
+        ((1.015, 1.0), "take them all"),  # less than 1% in the mean of all
+        ((1.005, 1.005), "they don't add up: take the best one alone"),
+        ((1.3, 0.9), "they don't add up: take the best one alone"),
+    ],
+)
+def test_what_is_recommended_together_is_judged_by_kind(together: tuple[float, float], verdict: str) -> None:
+    figures = tuned(t128=(1.02, 1.0), t512=(1, 1), streaming=(1.02, 1.0), together=together)
+    flags = {**gpu_tune.settings([CHOICE, STORES]), gpu_tune.TOGETHER: ("-D1", "-D2")}
+    assert gpu_tune.recommendation([CHOICE, STORES], figures, flags).endswith(f": {verdict}.\n")
 
 
 def test_recommendation() -> None:
