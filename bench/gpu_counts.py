@@ -151,10 +151,9 @@ def weights_of(cubin: Path) -> dict[str, Counter[int]]:
     return found
 
 
-def cubin_of(compile_: Compile, stem: str, kernels: Path = KERNELS, options: Sequence[str] = ()) -> Path:
-    """The machine code that ptxas makes of a kernel's PTX."""
-    ptxas: list[str | Path] = [str(nvcc()), f"-arch=sm_{ARCHITECTURE}", "-lineinfo", "-cubin"]
-    return compile_(_name(f"{stem}.cubin", options), [*ptxas, ptx_of(compile_, stem, kernels, options)])
+def cubin_of(compile_: Compile, ptx: Path) -> Path:
+    """The machine code that ptxas makes of a PTX file."""
+    return compile_(f"{ptx.stem}.cubin", [str(nvcc()), f"-arch=sm_{ARCHITECTURE}", "-lineinfo", "-cubin", ptx])
 
 
 def build(compile_: Compile, kernels: Path = KERNELS, options: Sequence[str] = ()) -> Built:
@@ -163,8 +162,8 @@ def build(compile_: Compile, kernels: Path = KERNELS, options: Sequence[str] = (
     objects = [host_of(compile_, stem, kernels, options) for stem in STEMS]
     program = machine(compile_, *objects, main="count_launches", includes=[kernels])
     weights: dict[str, Counter[int]] = {}
-    for stem in STEMS:
-        weights |= weights_of(cubin_of(compile_, stem, kernels, options))
+    for file in files:
+        weights |= weights_of(cubin_of(compile_, file))
     return Built(program, {"TORCHCROP_FAST_PTX": ":".join(map(str, files))}, weights)
 
 

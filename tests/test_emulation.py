@@ -26,8 +26,9 @@ def link(compiler, program, *objects):
     return program
 
 
-def fuzz(program, count, seed, *options):
-    return subprocess.run([program, str(count), str(seed), *options], capture_output=True, text=True, check=False)
+def fuzz(program, count, seed, *options, environment=None):
+    command = [program, str(count), str(seed), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 def sanitized(stem, *options):
@@ -42,9 +43,9 @@ def emulated_kernel(stem, *options):
     return compiled(f"emulated-{name}.o", [*SANITIZED, *options, "-x", "c++", "-c", KERNELS / f"{stem}_cuda.cu"])
 
 
-def check(program, stem, count, seeds, *options):
+def check(program, stem, count, seeds, *options, environment=None):
     for seed in seeds:
-        done = fuzz(program, count, seed, *options)
+        done = fuzz(program, count, seed, *options, environment=environment)
         assert (done.returncode, done.stdout) == (0, f"{count} {FUZZERS[stem]} right\n"), (
             done.stdout + done.stderr[-3000:]
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from builds import compiled
 from mutants import KERNELS, plant
-from test_emulation import FUZZERS, IN_64_BITS, SMALL_BLOCKS
+from test_emulation import FUZZERS, IN_64_BITS, SMALL_BLOCKS, check, fuzz
 from torchcrop_fast.bench import gpu_counts
 
 LACKED = gpu_counts.missing()
@@ -22,40 +22,33 @@ def fuzzer(stem, *options, kernels=KERNELS, compile_=compiled):
     return program, {"TORCHCROP_FAST_PTX": str(ptx)}
 
 
-def fuzz(built, count, seed, *options):
-    program, environment = built
-    command = [program, str(count), str(seed), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
-def check(built, stem, count, seed, *options):
-    done = fuzz(built, count, seed, *options)
-    assert (done.returncode, done.stdout) == (0, f"{count} {FUZZERS[stem]} right\n"), done.stdout + done.stderr[-3000:]
+def check_ptx(stem, count, seeds, *options, settings=()):
+    program, environment = fuzzer(stem, *settings)
+    check(program, stem, count, seeds, *options, environment=environment)
 
 
 @pytest.mark.parametrize("stem", FUZZERS)
 def test_random_cases(stem):
-    check(fuzzer(stem), stem, 2000, 5)
+    check_ptx(stem, 2000, [5])
 
 
 @pytest.mark.parametrize(
-    ("stem", "options"),
+    ("stem", "settings"),
     [("window", (IN_64_BITS,)), ("adjoint", (IN_64_BITS,)), ("window", tuple(SMALL_BLOCKS))],
     ids=["window, 64 bits", "adjoint, 64 bits", "window, several chunks a thread"],
 )
-def test_random_cases_otherwise(stem, options):
-    check(fuzzer(stem, *options), stem, 1000, 6)
+def test_random_cases_otherwise(stem, settings):
+    check_ptx(stem, 1000, [6], settings=settings)
 
 
 def test_elements_gigabytes_apart():
-    check(fuzzer("window"), "window", 1000, 7, "far")
+    check_ptx("window", 1000, [7], "far")
 
 
 @pytest.mark.emulation
 @pytest.mark.parametrize("stem", FUZZERS)
 def test_very_many_random_cases(stem):
-    for seed in range(400, 404):
-        check(fuzzer(stem), stem, 10_000, seed)
+    check_ptx(stem, 10_000, range(400, 404))
 
 
 MUTANTS = [
@@ -83,7 +76,8 @@ def test_mutants_are_noticed(tmp_path, mutant):
         ours = any({kernels, tmp_path} & set(getattr(word, "parents", ())) for word in command)
         return gpu_counts.compile_into(tmp_path, name, command) if ours else compiled(name, command)
 
-    assert fuzz(fuzzer(stem, kernels=kernels, compile_=compile_), 5000, 8).returncode == 1
+    program, environment = fuzzer(stem, kernels=kernels, compile_=compile_)
+    assert fuzz(program, 5000, 8, environment=environment).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -99,7 +93,7 @@ def test_what_is_not_known_of_ptx_is_named(tmp_path, old, new, said):
     text = Path(environment["TORCHCROP_FAST_PTX"]).read_text().replace(old, new)
     (tmp_path / "other.ptx").write_text(text)
     line = next(i for i, one in enumerate(text.splitlines(), 1) if new in one)
-    done = fuzz((program, {"TORCHCROP_FAST_PTX": str(tmp_path / "other.ptx")}), 1, 0)
+    done = fuzz(program, 1, 0, environment={"TORCHCROP_FAST_PTX": str(tmp_path / "other.ptx")})
     assert f"other.ptx, line {line}: {said}" in done.stdout
     assert done.returncode == 1
 

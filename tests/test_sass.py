@@ -15,7 +15,7 @@ if nvcc() is None or CUOBJDUMP is None:
 
 def cubin_of(stem, architecture):
     if architecture == gpu_counts.ARCHITECTURE:
-        return gpu_counts.cubin_of(compiled, stem)
+        return gpu_counts.cubin_of(compiled, gpu_counts.ptx_of(compiled, stem))
     command = [nvcc(), "-std=c++20", "-O3", "--expt-relaxed-constexpr", f"-arch=sm_{architecture}", "-cubin"]
     return compiled(f"{stem}-{architecture}.cubin", [*command, ROOT / f"csrc/kernels/{stem}_cuda.cu"])
 

@@ -127,14 +127,18 @@ void store(char* to, T value) {
   emulation::store(to, value);
 }
 
-template <class Parameters>
-LaunchError launch(
-    void (*kernel)(Parameters), int64_t blocks, int threads, Stream, Parameters parameters, const Accesses& accesses) {
-  emulation::Watch watch;
+inline void watch_for(emulation::Watch& watch, const Accesses& accesses) {
   for (const Accesses::Range& range : accesses.read) {
     watch.may_read(range.begin, range.end);
   }
   watch.must_write(accesses.write.begin, accesses.write.end, accesses.written);
+}
+
+template <class Parameters>
+LaunchError launch(
+    void (*kernel)(Parameters), int64_t blocks, int threads, Stream, Parameters parameters, const Accesses& accesses) {
+  emulation::Watch watch;
+  watch_for(watch, accesses);
   emulation::run(blocks, threads, [&] { kernel(parameters); });
   watch.finish();
   return 0;

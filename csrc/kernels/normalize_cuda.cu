@@ -224,6 +224,18 @@ TORCHCROP_FAST_DEVICE ChunkOfRow chunk_of_row(const char* to, int32_t group, int
   return {first, first < 0 ? 0 : first, behind < size ? behind : size};
 }
 
+// The result at one column of a channel.
+template <class In, int kCoefficients>
+TORCHCROP_FAST_DEVICE float look_up(
+    const NormalizeParameters<kCoefficients>& p, const NormalizedRow& row, int32_t column, int32_t channel) {
+  const int32_t at = border_index(p.border, row.columns.base + row.columns.step * column, p.x.in_size);
+  if (row.begin >= row.end || at < 0) {
+    return p.fill[channel];
+  }
+  const char* const from = row.in + at * p.x.in_stride + wide(channel) * p.in_channel_stride;
+  return fmaf(load_pixel<In>(from), p.scale[channel], p.bias[channel]);
+}
+
 // A chunk of a channel's row.
 template <class In, class Out, int kCoefficients>
 TORCHCROP_FAST_DEVICE Chunk make_chunk(
@@ -259,12 +271,8 @@ TORCHCROP_FAST_DEVICE Chunk make_chunk(
   }
 #pragma unroll
   for (int i = 0; i < kNumbers; ++i) {
-    numbers[i] = fill;
-    if (of.begin <= of.first + i && of.first + i < of.end) {
-      const int32_t column = row.columns.base + row.columns.step * (of.first + i);
-      const int32_t at = row.begin < row.end ? border_index(p.border, column, p.x.in_size) : -1;
-      numbers[i] = at < 0 ? fill : fmaf(load_pixel<In>(in + at * p.x.in_stride), scale, bias);
-    }
+    const int32_t column = of.first + i;
+    numbers[i] = of.begin <= column && column < of.end ? look_up<In>(p, row, column, channel) : fill;
   }
   return chunk_of<Out, kMayBeNan<In, kCoefficients>>(numbers);
 }
@@ -342,18 +350,6 @@ __global__ void __launch_bounds__(kThreads, min_blocks<int32_t>(1))
       }
     }
   });
-}
-
-// The result at one element of a row of pixels.
-template <class In, int kCoefficients>
-TORCHCROP_FAST_DEVICE float look_up(
-    const NormalizeParameters<kCoefficients>& p, const NormalizedRow& row, int32_t column, int32_t channel) {
-  const int32_t at = border_index(p.border, row.columns.base + row.columns.step * column, p.x.in_size);
-  if (row.begin >= row.end || at < 0) {
-    return p.fill[channel];
-  }
-  const char* const from = row.in + at * p.x.in_stride + wide(channel) * p.in_channel_stride;
-  return fmaf(load_pixel<In>(from), p.scale[channel], p.bias[channel]);
 }
 
 // Rows of pixels, of any number of channels.

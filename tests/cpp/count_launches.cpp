@@ -44,12 +44,12 @@ void count(const Case& given) {
   }
   const ptx::Counts& counts = ptx::counts();
   std::printf(
-      "{\"case\": \"%s\", \"kind\": \"%s\", \"moved\": %lld, \"out_bytes\": %lld, \"blocks\": %lld, \"requested\": "
+      "{\"case\": \"%s\", \"kind\": \"%s\", \"moved\": %lld, \"out_bytes\": %lld, \"requested\": "
       "%lld,"
       " \"read\": %lld, \"written\": %lld, \"lines\": {",
       given.name, given.kind, static_cast<long long>(moved(given)), static_cast<long long>(given.out_bytes()),
-      static_cast<long long>(counts.blocks), static_cast<long long>(counts.requested),
-      static_cast<long long>(counts.read), static_cast<long long>(counts.written));
+      static_cast<long long>(counts.requested), static_cast<long long>(counts.read),
+      static_cast<long long>(counts.written));
   const char* between = "";
   for (const auto& [kernel, lines] : counts.lines) {
     std::printf("%s\"%s\": {", between, kernel.c_str());

@@ -360,7 +360,6 @@ void run(
     }
     counts.read += distinct(warp.read);
     counts.written += distinct(warp.written);
-    ++counts.blocks;
   }
   std::map<int, Counts::OfLine>& of_kernel = counts.lines[kernel.name];
   for (size_t i = 0; i < counted.size(); ++i) {

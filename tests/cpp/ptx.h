@@ -49,7 +49,6 @@ struct Counts {
   int64_t requested = 0;                               // sectors of 32 bytes that warps asked for, load by load
   int64_t read = 0;                                    // and those that the blocks read, each once a block
   int64_t written = 0;                                 // likewise
-  int64_t blocks = 0;
 };
 
 // How one launch is run. parameters: the kernel's, as bytes. chosen: the blocks that run, all if empty.

@@ -143,21 +143,12 @@ void move(Warp& warp, const Instruction& i) {
   });
 }
 
-template <bool kWrap>
-void funnel_shift_right(Warp& warp, const Instruction& i) {
+template <bool kLeft, bool kWrap>
+void funnel_shift(Warp& warp, const Instruction& i) {
   for_each_lane(warp, [&](int lane) {
     const uint32_t given = warp.get<uint32_t>(i.from[2], lane), by = kWrap ? given % 32 : std::min(given, 32u);
     const uint64_t both = uint64_t{warp.get<uint32_t>(i.from[1], lane)} << 32 | warp.get<uint32_t>(i.from[0], lane);
-    warp.put<uint32_t>(i.to[0], lane, static_cast<uint32_t>(both >> by));
-  });
-}
-
-template <bool kWrap>
-void funnel_shift_left(Warp& warp, const Instruction& i) {
-  for_each_lane(warp, [&](int lane) {
-    const uint32_t given = warp.get<uint32_t>(i.from[2], lane), by = kWrap ? given % 32 : std::min(given, 32u);
-    const uint64_t both = uint64_t{warp.get<uint32_t>(i.from[1], lane)} << 32 | warp.get<uint32_t>(i.from[0], lane);
-    warp.put<uint32_t>(i.to[0], lane, static_cast<uint32_t>(both << by >> 32));
+    warp.put<uint32_t>(i.to[0], lane, static_cast<uint32_t>(kLeft ? both << by >> 32 : both >> by));
   });
 }
 
@@ -407,10 +398,10 @@ Table make_table() {
   table["shl.b16"] = shift<uint16_t, shifted_left<uint16_t>>;
   table["shl.b32"] = shift<uint32_t, shifted_left<uint32_t>>;
   table["shl.b64"] = shift<uint64_t, shifted_left<uint64_t>>;
-  table["shf.r.wrap.b32"] = funnel_shift_right<true>;
-  table["shf.r.clamp.b32"] = funnel_shift_right<false>;
-  table["shf.l.wrap.b32"] = funnel_shift_left<true>;
-  table["shf.l.clamp.b32"] = funnel_shift_left<false>;
+  table["shf.r.wrap.b32"] = funnel_shift<false, true>;
+  table["shf.r.clamp.b32"] = funnel_shift<false, false>;
+  table["shf.l.wrap.b32"] = funnel_shift<true, true>;
+  table["shf.l.clamp.b32"] = funnel_shift<true, false>;
   table["prmt.b32"] = permute_bytes;
   table["lop3.b32"] = look_up_bits;
   table["bfi.b32"] = insert_bits<uint32_t>;

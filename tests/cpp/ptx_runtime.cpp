@@ -2,11 +2,9 @@
 // instead of the real one. The environment's TORCHCROP_FAST_PTX names the PTX files.
 #include "ptx_runtime.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <map>
-#include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -88,10 +86,7 @@ int cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** argumen
     throw std::runtime_error("no PTX of " + names().at(function));
   }
   torchcrop_fast::emulation::Watch watch;
-  for (const torchcrop_fast::Accesses::Range& range : told->read) {
-    watch.may_read(range.begin, range.end);
-  }
-  watch.must_write(told->write.begin, told->write.end, told->written);
+  torchcrop_fast::watch_for(watch, *told);
   std::vector<unsigned> chosen;
   const unsigned most = ptx::blocks_of_launch();
   for (unsigned i = 0; most > 1 && most < grid.x && i < most; ++i) {  // the first, the last and others between
